@@ -1,0 +1,67 @@
+"""Every error that uniscreen raises on purpose.
+
+    UniscreenError
+    ├── InputError                  a file or setting given by the user is wrong as a whole
+    │   ├── UnknownModelError       no model card of that name
+    │   ├── ReferenceMismatchError  reference energies of another functional or correction scheme
+    │   └── ResumeError             the output folder belongs to another input or other settings
+    └── StructureError              one structure cannot be evaluated; ``status`` is its row's status
+        ├── InvalidStructureError
+        ├── UnsupportedElementError
+        ├── IsolatedAtomsError
+        └── TooLargeError
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class UniscreenError(Exception):
+    """Base of all errors raised on purpose; its text is meant for the user."""
+
+
+class InputError(UniscreenError, ValueError):
+    """A file or a setting is wrong as a whole, so nothing can run."""
+
+
+class UnknownModelError(InputError):
+    """No model card has the given name."""
+
+
+class ReferenceMismatchError(InputError):
+    """Reference energies are of another functional or correction scheme than the model's."""
+
+
+class ResumeError(InputError):
+    """The output folder holds a run of another input or with other settings."""
+
+
+class StructureError(UniscreenError, ValueError):
+    """One structure cannot be evaluated; the others are not affected."""
+
+    status: ClassVar[str] = "failed"
+
+
+class InvalidStructureError(StructureError):
+    """The structure cannot be read, or is not a crystal that can be computed."""
+
+    status = "invalid_structure"
+
+
+class UnsupportedElementError(StructureError):
+    """The structure holds an element that the potential was not trained on."""
+
+    status = "unsupported_element"
+
+
+class IsolatedAtomsError(StructureError):
+    """An atom has no neighbour within the potential's cutoff."""
+
+    status = "isolated_atoms"
+
+
+class TooLargeError(StructureError):
+    """The structure or its file exceeds a size limit."""
+
+    status = "too_large"

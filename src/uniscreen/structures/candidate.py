@@ -1,0 +1,64 @@
+"""What goes into a screen: candidates, and where their structures come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from ase import Atoms
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """Limits under which a structure is read, so that no input can exhaust the machine.
+
+    ``max_atoms`` atoms a structure, ``max_bytes`` bytes a file (after decompression), ``seconds`` of parsing.
+    """
+
+    max_atoms: int = 1000
+    max_bytes: int = 64 * 1024 * 1024
+    seconds: float = 60.0
+
+
+class StructureSource(Protocol):
+    """Where one structure comes from; picklable, and read only in the worker that needs it."""
+
+    def load(self, limits: ReadLimits) -> Atoms:
+        """Read the structure as fully periodic ASE Atoms (positions in Å).
+
+        Raises:
+            InvalidStructureError: it cannot be read, is not finite, has no volume or has partial occupancy.
+            TooLargeError: it exceeds ``limits``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One crystal to be screened: its unique id and where its structure comes from."""
+
+    id: str
+    source: StructureSource
+
+
+@dataclass(frozen=True)
+class CandidateTable:
+    """All candidates of one input, in input order, with the extra columns that they came with.
+
+    ``columns`` has one row a candidate and is carried through to the results; ``sha256`` covers the input file and
+    every structure file that it names.
+    """
+
+    candidates: Sequence[Candidate]
+    columns: pd.DataFrame
+    sha256: str
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self.candidates)
