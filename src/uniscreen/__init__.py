@@ -1,0 +1,27 @@
+"""uniscreen: screen crystals with universal interatomic potentials.
+
+    >>> import uniscreen
+    >>> potential = uniscreen.load_potential("chgnet-0.3.0")
+    >>> results = uniscreen.screen("data/demo/candidates.csv")
+
+Nothing heavy is imported before it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uniscreen.potentials import load_potential
+    from uniscreen.screening import screen
+
+__all__ = ["__version__", "load_potential", "screen"]
+
+__version__ = "0.1.0"
+
+_HOMES = {"load_potential": "uniscreen.potentials", "screen": "uniscreen.screening"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'uniscreen' has no attribute {name!r}")

@@ -1,0 +1,261 @@
+"""Read a CIF: pymatgen for the syntax and the symmetry operations, the atoms ourselves.
+
+pymatgen's own structure building merges atoms at one place, drops rows whose label it cannot read, replaces
+an unknown space group by P1 and turns ``?`` into 0. A screening must not compute another crystal than the one
+given, so all of these are errors here, except atoms at one place: they are all kept, and it is the distance
+check of the screening that reports them.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from uniscreen.errors import InvalidStructureError, TooLargeError
+from uniscreen.structures.crystal import atomic_number, check_count, crystal, finite_array
+from uniscreen.structures.guard import describe, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+    from uniscreen.structures.candidate import ReadLimits
+
+    Block = Mapping[str, Any]
+
+MAX_WORDS = 1_000_000
+"""Words of a CIF outside long texts; the parser takes some 300 bytes for each; real files have thousands."""
+
+MAX_TEXT = 1000
+"""Characters of a text in a CIF; what describes the crystal is shorter, the rest is not needed."""
+
+SAME_PLACE = 0.01
+"""Å; images of one row nearer than this are one atom on a special position whose coordinates were rounded."""
+
+THIRDS_TOLERANCE = 1e-4
+"""Fractional; where symmetry acts, a coordinate this near to 1/3 or 2/3 is taken for it (0.3333)."""
+
+MAX_OPERATIONS = 1000
+"""The 230 space groups have at most 192 in a conventional cell."""
+
+CELL_MISMATCH = 0.01
+"""Relative change that a symmetry operation may make to the cell's metric, for rounded lengths and angles."""
+
+GROUP_KEYS = re.compile(r"_(symmetry_|)space_group_(name|IT_number)|_symmetry_Int_Tables_number", re.IGNORECASE)
+NO_SYMMETRY = {"p1", "1", "?", ".", ""}
+
+
+def parse_cif(text: str, limits: ReadLimits) -> Atoms:
+    """Read the first structure of a CIF, in the cell that the file gives; D and T are read as hydrogen.
+
+    Raises:
+        InvalidStructureError: partial occupancy, unreadable values, or symmetry that is unknown or does not
+            fit the cell.
+        TooLargeError: more rows of atoms, or more atoms after symmetry, than ``limits.max_atoms``.
+
+    """
+    from pymatgen.io.cif import CifBlock, CifParser
+
+    short = _compact(text)
+    try:
+        parser = CifParser.from_str(short, frac_tolerance=0.0)
+    except (ArithmeticError, LookupError, ValueError) as error:
+        raise InvalidStructureError(f"is not a well-formed CIF ({shorten(describe(error), 100)}).") from error
+    block = _first_structure(parser.as_dict())
+    labels = _column(block, "_atom_site_label")
+    check_count(len(labels), limits)
+    numbers = _elements(block, labels)
+    _check_occupied(block, labels)
+    fractional = _fractional(block, labels)
+    cell = _cell(block)
+    cif_block = CifBlock(dict(block), [], "structure")
+    magnetic = parser.feature_flags["magcif"]
+    operations = parser.get_magsymops(cif_block) if magnetic else parser.get_symops(cif_block)
+    _check_operations(block, operations)
+    rotations = finite_array([op.rotation_matrix for op in operations], (len(operations), 3, 3), "symmetry operations")
+    shifts = finite_array([op.translation_vector for op in operations], (len(operations), 3), "translations")
+    _check_symmetry_fits(rotations, cell)
+    numbers, fractional = _expand(numbers, fractional, rotations, shifts, cell, limits)
+    return crystal(numbers, fractional @ cell, cell)
+
+
+def _compact(text: str) -> str:
+    """Return a CIF without blank lines and long texts (``;`` ... ``;``): pymatgen is slow and large on these.
+
+    Raises:
+        TooLargeError: it holds more than a million words all the same.
+
+    """
+    lines = re.sub(r"\n\s*\n", "\n", text.lstrip())
+    short = re.sub(
+        r"^;.*?^;",
+        lambda block: block[0] if len(block[0]) <= MAX_TEXT else "'long text'",
+        lines,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    if next(islice(re.finditer(r"\S+", short), MAX_WORDS, None), None) is not None:
+        raise TooLargeError(f"the CIF holds more than {MAX_WORDS:,} values, which is no single structure.")
+    return short
+
+
+def _first_structure(blocks: Mapping[str, Block]) -> Block:
+    for block in blocks.values():
+        if "_atom_site_label" in block:
+            hydrogens = _column(block, "_atom_site_attached_hydrogens")
+            if any(h not in ("0", ".", "?") for h in hydrogens):
+                raise InvalidStructureError(
+                    "the CIF attaches hydrogen atoms without positions (_atom_site_attached_hydrogens). Add the atoms."
+                )
+            return block
+    raise InvalidStructureError("the CIF holds no atoms: there is no _atom_site_label.")
+
+
+def _column(block: Block, key: str) -> list[str]:
+    """Return the values of a key as a list: a key outside a loop has one."""
+    value = block.get(key, [])
+    return [value] if isinstance(value, str) else [str(v) for v in value]
+
+
+def _number(text: str, what: str) -> float:
+    """Read ``1.234(5)`` as 1.234."""
+    match = re.fullmatch(r"([^()\s]+)(\(\d*\)?)?", text.strip())
+    try:
+        return float(match[1] if match else text)
+    except ValueError:
+        raise InvalidStructureError(f"{what} is {shorten(text, 40)!r} in the CIF; expected a number.") from None
+
+
+def _cell(block: Block) -> NDArray[np.float64]:
+    """Return the cell, (3, 3) Å, with a along x and b in the xy plane."""
+    from ase.cell import Cell
+
+    keys = [f"_cell_length_{k}" for k in "abc"] + [f"_cell_angle_{k}" for k in ("alpha", "beta", "gamma")]
+    if missing := [key for key in keys if not _column(block, key)]:
+        raise InvalidStructureError(f"has no lattice, so it is not a periodic crystal: the CIF lacks {missing[0]}.")
+    parameters = [_number(_column(block, key)[0], key) for key in keys]
+    if not min(parameters[:3]) > 0.0:
+        raise InvalidStructureError(f"a cell length is {min(parameters[:3]):g} Å; expected more than 0.")
+    angles = sorted(parameters[3:])
+    if not (angles[0] > 0.0 and angles[2] < 180.0 and sum(angles) < 360.0 and angles[2] < angles[0] + angles[1]):
+        found = ", ".join(f"{angle:g}" for angle in parameters[3:])
+        raise InvalidStructureError(f"no cell has the angles {found} degrees.")
+    return finite_array(Cell.fromcellpar(parameters).array, (3, 3), "lattice vectors")
+
+
+def _elements(block: Block, labels: list[str]) -> NDArray[np.int64]:
+    symbols = _column(block, "_atom_site_type_symbol")
+    if symbols and len(symbols) == len(labels):
+        return np.array([_element_of_symbol(symbol) for symbol in symbols])
+    return np.array([_element_of_label(label) for label in labels])
+
+
+def _element_of_symbol(symbol: str) -> int:
+    """Read ``Fe``, ``Fe3+``, ``O2-`` or ``CU``."""
+    match = re.fullmatch(r"([A-Za-z]+)(\d*[.,]?\d*[+-]?\d*)", symbol.strip())
+    return atomic_number(match[1].capitalize() if match else symbol)
+
+
+def _element_of_label(label: str) -> int:
+    """Read ``Fe1``, ``O2a``, ``Si_3`` or ``CUA``, and refuse ``CO1``, which may be carbon or cobalt."""
+    from ase.data import atomic_numbers
+
+    letters = re.match(r"[A-Za-z]*", label.strip())
+    assert letters is not None
+    first, two = letters[0][:1].upper(), letters[0][:2].capitalize()
+    upper_second = letters[0][1:2].isupper()
+    if upper_second and two in atomic_numbers and first in atomic_numbers:
+        raise InvalidStructureError(
+            f"site {shorten(label, 20)!r} may be {first} or {two}. Add an _atom_site_type_symbol column to the CIF."
+        )
+    return atomic_number(first if upper_second and two not in atomic_numbers else two or label)
+
+
+def _check_occupied(block: Block, labels: list[str]) -> None:
+    for label, text in zip(labels, _column(block, "_atom_site_occupancy"), strict=False):
+        if text in ("?", "."):
+            continue
+        occupancy = _number(text, f"the occupancy of site {label}")
+        if abs(occupancy - 1.0) > 1e-6:
+            raise InvalidStructureError(
+                f"site {shorten(label, 20)!r} has occupancy {occupancy:g}; expected 1. "
+                "Order the structure first (pymatgen: OrderDisorderedStructureTransformation)."
+            )
+
+
+def _fractional(block: Block, labels: list[str]) -> NDArray[np.float64]:
+    columns = []
+    for axis in "xyz":
+        values = _column(block, f"_atom_site_fract_{axis}")
+        if len(values) != len(labels):
+            raise InvalidStructureError(
+                f"the CIF has {len(values)} values of _atom_site_fract_{axis} for {len(labels)} atoms."
+            )
+        what = f"fractional {axis} of site"
+        columns.append([_number(v, f"{what} {shorten(k, 20)}") for v, k in zip(values, labels, strict=True)])
+    return finite_array(columns, (3, len(labels)), "fractional coordinates").T
+
+
+def _check_operations(block: Block, operations: list[Any]) -> None:
+    """Refuse a file whose space group could not be turned into operations, which pymatgen takes for P1."""
+    if len(operations) > MAX_OPERATIONS:
+        raise InvalidStructureError(
+            f"the CIF lists {len(operations):,} symmetry operations; expected at most {MAX_OPERATIONS:,}."
+        )
+    groups = [value for key in block if GROUP_KEYS.match(key) for value in _column(block, key)]
+    given = [g for g in groups if re.sub(r"\s", "", g).lower() not in NO_SYMMETRY]
+    listed = any("symop" in key or "equiv_pos_as_xyz" in key for key in block)
+    if given and not listed and len(operations) == 1:
+        raise InvalidStructureError(
+            f"space group {shorten(given[0], 40)!r} is not known. List the symmetry operations in the CIF."
+        )
+
+
+def _check_symmetry_fits(rotations: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
+    """Check that every operation keeps lengths and angles: Rᵀ G R = G, with the metric G = A Aᵀ."""
+    metric = cell @ cell.T
+    moved = np.einsum("nji,jk,nkl->nil", rotations, metric, rotations)
+    scale = np.sqrt(np.outer(np.diag(metric), np.diag(metric)))
+    if (bad := np.abs(moved - metric) > CELL_MISMATCH * scale).any():
+        worst = int(np.argwhere(bad)[0][0])
+        raise InvalidStructureError(
+            f"symmetry operation {worst + 1} of the CIF does not fit its cell: another setting or a misprint."
+        )
+
+
+def _expand(
+    numbers: NDArray[np.int64],
+    fractional: NDArray[np.float64],
+    rotations: NDArray[np.float64],
+    shifts: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    limits: ReadLimits,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Apply the symmetry to each row by itself, so that two rows at one place stay two atoms."""
+    if len(rotations) == 1 and np.array_equal(rotations[0], np.eye(3)) and not shifts.any():
+        return numbers, fractional
+    thirds = np.round(3.0 * fractional) / 3.0
+    near = (np.abs(fractional - thirds) < THIRDS_TOLERANCE) & (thirds % 1.0 != 0.0)
+    orbits = [_orbit(row, rotations, shifts, cell) for row in np.where(near, thirds, fractional)]
+    check_count(sum(len(orbit) for orbit in orbits), limits)
+    return np.repeat(numbers, [len(orbit) for orbit in orbits]), np.concatenate(orbits)
+
+
+def _orbit(
+    row: NDArray[np.float64],
+    rotations: NDArray[np.float64],
+    shifts: NDArray[np.float64],
+    cell: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the different images of one position, (m, 3) fractional in [0, 1)."""
+    images = rotations @ row + shifts
+    images -= np.floor(images)
+    delta = images[:, None] - images
+    delta -= np.round(delta)
+    same = np.linalg.norm(delta @ cell, axis=2) < SAME_PLACE
+    kept: NDArray[np.float64] = images[~np.tril(same, -1).any(axis=1)]
+    return kept

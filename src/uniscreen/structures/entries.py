@@ -1,0 +1,136 @@
+"""Read candidates from entries in JSON, as the Materials Project gives them, and from multi-frame extxyz."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from uniscreen.errors import InputError, InvalidStructureError
+from uniscreen.structures.formats import structure_format
+from uniscreen.structures.guard import describe, shorten
+from uniscreen.structures.rows import ID_NAMES, Rows
+from uniscreen.structures.sources import TextSource, decode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uniscreen.structures.frames import Frame
+
+ENTRY_ID_NAMES = ("entry_id", "material_id", "id", "candidate_id")
+EXPECTED = "a list of pymatgen ComputedStructureEntry or Structure dicts, or an object with such a list as entries"
+
+
+def read_entries(path: Path, data: bytes) -> Rows:
+    """Read a JSON list of entries or structures; scalar values beside the structure become columns.
+
+    Nothing that the file names is imported, and each structure stays text until it is loaded.
+
+    Raises:
+        InputError: it is not such a list.
+
+    """
+    import pandas as pd
+
+    try:
+        entries = json.loads(decode(data))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {shorten(describe(error))}") from error
+    if isinstance(entries, dict):
+        entries = entries.get("entries")
+    if not isinstance(entries, list):
+        raise InputError(f"{path}: expected {EXPECTED}.")
+    for k, entry in enumerate(entries, start=1):
+        if not isinstance(entry, dict):
+            raise InputError(f"{path}: entry {k} is a {type(entry).__name__}; expected {EXPECTED}.")
+    if entries and not any("structure" in entry or "sites" in entry for entry in entries):
+        raise InputError(f"{path}: no entry holds a structure; expected {EXPECTED}.")
+    _, stem = structure_format(path.name)
+    keys = [_id_key(entry) for entry in entries]
+    ids = [_entry_id(entry, key, f"{stem}-{k}") for k, (entry, key) in enumerate(zip(entries, keys, strict=True))]
+    columns = [_scalars(entry, key) for entry, key in zip(entries, keys, strict=True)]
+    return Rows(
+        ids=ids,
+        places=[f"entry {k}" for k in range(1, len(entries) + 1)],
+        sources=[TextSource(_structure_json(entry), "json") for entry in entries],
+        columns=pd.DataFrame(columns, index=pd.RangeIndex(len(entries))),
+    )
+
+
+def _id_key(entry: dict[str, Any]) -> str | None:
+    return next((key for key in ENTRY_ID_NAMES if entry.get(key) is not None), None)
+
+
+def _entry_id(entry: dict[str, Any], key: str | None, default: str) -> str:
+    if key is None:
+        extra = entry.get("data")
+        found = extra.get("material_id") if isinstance(extra, dict) else None
+        return default if found is None else str(found).strip()
+    return str(entry[key]).strip()
+
+
+def _scalars(entry: dict[str, Any], id_key: str | None) -> dict[str, Any]:
+    """Return what is carried through: an entry's scalar values; a bare structure has none."""
+    if "sites" in entry:
+        return {}
+    return {
+        key: value
+        for key, value in entry.items()
+        if key not in (id_key, "structure")
+        and not key.startswith("@")
+        and (value is None or isinstance(value, str | int | float))
+    }
+
+
+def _structure_json(entry: dict[str, Any]) -> str:
+    return json.dumps(entry if "sites" in entry else entry.get("structure"))
+
+
+def read_frames(path: Path, data: bytes) -> Rows:
+    """Read a multi-frame extxyz; scalar values of the comment lines become columns, arrays do not.
+
+    The ids are those of the comment lines if every frame has one, else ``<stem>-0``, ``<stem>-1`` ...
+
+    Raises:
+        InputError: a frame is cut short or its header is not readable.
+
+    """
+    import pandas as pd
+
+    from uniscreen.structures.frames import split_frames
+
+    try:
+        frames = list(split_frames(decode(data)))
+    except InvalidStructureError as error:
+        raise InputError(f"{path}: {error}") from error
+    _, stem = structure_format(path.name)
+    infos = [_info(frame) for frame in frames]
+    key = next((name for name in ID_NAMES if infos and all(name in info for info in infos)), None)
+    ids = [f"{stem}-{k}" if key is None else _raw_value(frame.comment, key) for k, frame in enumerate(frames)]
+    columns = [{name: value for name, value in info.items() if name != key} for info in infos]
+    return Rows(
+        ids=ids,
+        places=[f"frame {k} (line {frame.line})" for k, frame in enumerate(frames, start=1)],
+        sources=[TextSource(frame.text, "extxyz") for frame in frames],
+        columns=pd.DataFrame(columns, index=pd.RangeIndex(len(frames))),
+    )
+
+
+def _info(frame: Frame) -> dict[str, Any]:
+    """Return the scalar values of a comment line; one that is not readable fails when its frame is loaded."""
+    import numpy as np
+    from ase.io.extxyz import key_val_str_to_dict
+
+    try:
+        values = key_val_str_to_dict(frame.comment)
+    except Exception:  # ASE raises many types here; loading the frame reports it for this candidate
+        return {}
+    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
+    hidden = ("Lattice", "Properties", "pbc")
+    return {k: v for k, v in plain.items() if k not in hidden and isinstance(v, str | int | float)}
+
+
+def _raw_value(comment: str, key: str) -> str:
+    """Return a value as it is written, since ASE reads ``id=001`` as the number 1."""
+    match = re.search(rf"""(?:^|\s){key}\s*=\s*(?:"([^"]*)"|'([^']*)'|(\S+))""", comment)
+    return "" if match is None else next(group for group in match.groups() if group is not None).strip()

@@ -1,0 +1,101 @@
+"""Split extxyz text into frames, and read one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from uniscreen.errors import InvalidStructureError
+from uniscreen.structures.crystal import check_count, crystal
+from uniscreen.structures.guard import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ase import Atoms
+
+    from uniscreen.structures.candidate import ReadLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of an extxyz file: the line it begins on (from 1), its comment line, and its whole text."""
+
+    line: int
+    comment: str
+    text: str
+
+
+def split_frames(text: str) -> Iterator[Frame]:
+    """Yield the frames of an extxyz text without parsing any.
+
+    Raises:
+        InvalidStructureError: a frame does not begin with its number of atoms, or is shorter than it says.
+
+    """
+    lines = text.split("\n")
+    end = len(lines)
+    while end and not lines[end - 1].strip():
+        end -= 1
+    at = 0
+    while at < end:
+        stop = at + 2 + _declared(lines[at], at + 1)
+        if stop > end:
+            raise InvalidStructureError(
+                f"the frame at line {at + 1} declares {stop - at - 2:,} atoms, but only "
+                f"{max(end - at - 2, 0):,} lines of atoms follow."
+            )
+        yield Frame(at + 1, lines[at + 1], "\n".join(lines[at:stop]) + "\n")
+        at = stop
+
+
+def parse_extxyz(text: str, limits: ReadLimits) -> Atoms:
+    """Read an extxyz text with exactly one frame.
+
+    ``initial_magmoms`` or ``magmoms`` become initial magnetic moments; constraints and results are left out.
+
+    Raises:
+        InvalidStructureError: it is malformed, has several frames, or is not periodic in all directions.
+        TooLargeError: the frame declares more than ``limits.max_atoms`` atoms.
+
+    """
+    from ase.io import read
+
+    check_count(_declared(text.split("\n", 1)[0], 1), limits)
+    frames = list(split_frames(text))
+    if len(frames) != 1:
+        raise InvalidStructureError(
+            f"holds {len(frames)} frames; expected one. To screen all of them, give this file as the input."
+        )
+    _check_has_positions(frames[0].comment)
+    try:
+        atoms = read(StringIO(frames[0].text), index=0, format="extxyz")
+    except KeyError as error:
+        raise InvalidStructureError(
+            f"{shorten(str(error), 40)} is not a chemical element or a known column."
+        ) from error
+    if not atoms.pbc.all():
+        raise InvalidStructureError(
+            "is not a periodic crystal: expected a Lattice, and pbc (if given) true in all three directions."
+        )
+    results = {} if atoms.calc is None else atoms.calc.results
+    magmoms = atoms.arrays.get("initial_magmoms", results.get("magmoms"))
+    return crystal(atoms.numbers, atoms.positions, atoms.cell.array, magmoms)
+
+
+def _declared(line: str, number: int) -> int:
+    """Return the number of atoms that the first line of a frame declares."""
+    word = line.strip()
+    if not word.isdecimal() or len(word) > 15:
+        raise InvalidStructureError(f"line {number} is {shorten(word, 40)!r}; expected the number of atoms of a frame.")
+    return int(word)
+
+
+def _check_has_positions(comment: str) -> None:
+    """Refuse a ``Properties`` without positions, for which ASE puts every atom at the origin."""
+    from ase.io.extxyz import key_val_str_to_dict
+
+    properties = str(key_val_str_to_dict(comment).get("Properties", "pos:R:3"))
+    if "pos:R:3" not in properties:
+        raise InvalidStructureError(f"Properties is {shorten(properties, 60)!r}; expected it to hold pos:R:3.")

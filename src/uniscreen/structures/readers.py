@@ -1,0 +1,191 @@
+"""Read the candidates of a screen from what the user has: a table, a folder, entries, frames, or objects."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uniscreen.errors import InputError, InvalidStructureError, TooLargeError
+from uniscreen.structures.candidate import Candidate, CandidateTable, ReadLimits
+from uniscreen.structures.entries import read_entries, read_frames
+from uniscreen.structures.formats import ACCEPTED, is_gz, structure_format, without_gz
+from uniscreen.structures.rows import Rows, check_ids
+from uniscreen.structures.sources import ArraySource, FileSource, TextSource, decompress
+from uniscreen.structures.tables import read_csv, read_parquet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    from uniscreen.structures.candidate import StructureSource
+
+MAX_INPUT_BYTES = 1 << 30
+"""Bytes of an input file, also after decompression; a million inline CIFs need about this."""
+
+READERS: dict[str, Callable[[Path, bytes], Rows]] = {
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+    ".json": read_entries,
+    ".extxyz": read_frames,
+    ".xyz": read_frames,
+}
+KINDS = "a table (.csv, .parquet), entries (.json), frames (.extxyz, .xyz), each also with .gz, or a folder"
+
+
+def read_candidates(path: Path, limit: int | None = None) -> CandidateTable:
+    """Read the candidates of a screen, without reading any structure yet.
+
+    ``path`` is one of
+
+    - a CSV or Parquet table with an ``id`` (or ``material_id``, ``candidate_id``) and exactly one of
+      ``structure`` (a file's path, relative to the table's folder), ``cif`` or ``poscar`` (inline text);
+      all other columns are carried through;
+    - a folder of structure files (not its sub-folders), whose ids are the file names without their suffix;
+    - a multi-frame extxyz, whose scalar values are carried through;
+    - a JSON list of pymatgen ComputedStructureEntry or Structure dicts, whose scalar values are likewise.
+
+    Only the first ``limit`` candidates are kept; ids are checked, and the digest is taken, over all of them.
+
+    Raises:
+        InputError: there is no such input, it is of an unknown kind or malformed, or an id is missing or not
+            unique.
+
+    """
+    path = Path(path)
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}; expected at least 1 candidate.")
+    if not path.exists():
+        raise InputError(f"{path} does not exist; expected {KINDS}.")
+    if path.is_dir():
+        rows, head = _read_folder(path), b"folder"
+    else:
+        rows, head = _read_file(path)
+    check_ids(str(path), rows.ids, rows.places)
+    return _table(rows, head, path.name or path.resolve().name, limit)
+
+
+def candidates_from_structures(
+    structures: Sequence[Atoms | Structure], ids: Sequence[str] | None = None
+) -> CandidateTable:
+    """Return candidates for structures in memory, which are copied.
+
+    Where no ids are given they are ``structure-0``, ``structure-1`` ...
+
+    Raises:
+        InputError: there are none, one is neither ASE Atoms nor a pymatgen Structure, or the ids do not fit.
+
+    """
+    import pandas as pd
+
+    names = [f"structure-{k}" for k in range(len(structures))] if ids is None else [str(given) for given in ids]
+    if len(names) != len(structures):
+        raise InputError(f"{len(names)} ids for {len(structures)} structures; expected one for each.")
+    places = [f"structure {k}" for k in range(len(structures))]
+    check_ids("structures", names, places)
+    sources = [_source(structure, place) for structure, place in zip(structures, places, strict=True)]
+    rows = Rows(names, places, sources, pd.DataFrame(index=pd.RangeIndex(len(names))))
+    return _table(rows, b"".join(map(_content, names, sources)), "structures", None)
+
+
+def _table(rows: Rows, head: bytes, name: str, limit: int | None) -> CandidateTable:
+    digest = hashlib.sha256(head)
+    max_bytes = ReadLimits().max_bytes
+    for source in rows.sources:
+        if isinstance(source, FileSource):
+            digest.update(source.digest(max_bytes))
+    pairs = list(zip(rows.ids, rows.sources, strict=True))[:limit]
+    candidates = tuple(Candidate(given, source) for given, source in pairs)
+    return CandidateTable(candidates, rows.columns.iloc[: len(candidates)], digest.hexdigest(), name)
+
+
+def _read_file(path: Path) -> tuple[Rows, bytes]:
+    """Return the candidates of a file and its bytes."""
+    reader = READERS.get(Path(without_gz(path.name)).suffix.lower())
+    if reader is None:
+        raise InputError(f"{path}: unknown kind of input; expected {KINDS} of structure files ({ACCEPTED}).")
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path} is not a regular file; expected {KINDS}.")
+    if status.st_size > MAX_INPUT_BYTES:
+        raise InputError(f"{path} has {status.st_size:,} bytes; at most {MAX_INPUT_BYTES:,} are read. Split it.")
+    try:
+        head = path.read_bytes()
+        data = decompress(head, MAX_INPUT_BYTES) if is_gz(path.name) else head
+    except (InvalidStructureError, TooLargeError) as error:
+        raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened: {error.strerror}.") from error
+    return reader(path, data), head
+
+
+def _read_folder(folder: Path) -> Rows:
+    """Return the structure files of a folder; where two would share an id, both keep their suffix in it."""
+    import pandas as pd
+
+    names = sorted(
+        file.name
+        for file in folder.iterdir()
+        if not file.is_dir() and not file.name.startswith(".") and structure_format(file.name)[0] is not None
+    )
+    if not names:
+        raise InputError(f"the folder {folder} holds no structure file; expected {ACCEPTED}.")
+    stems = [structure_format(name)[1] for name in names]
+    count = Counter(stems)
+    ids = [stem if count[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
+    root = folder.resolve()
+    sources = [FileSource(root, name) for name in names]
+    return Rows(ids, [f"file {name}" for name in names], sources, pd.DataFrame(index=pd.RangeIndex(len(names))))
+
+
+def _source(structure: Any, place: str) -> StructureSource:
+    from ase import Atoms
+    from pymatgen.core import IStructure
+
+    if isinstance(structure, Atoms):
+        magmoms = structure.get_initial_magnetic_moments() if structure.has("initial_magmoms") else None
+        periodic_a, periodic_b, periodic_c = map(bool, structure.pbc)
+        return ArraySource(
+            numbers=structure.numbers.copy(),
+            positions=structure.positions.copy(),
+            cell=structure.cell.array.copy(),
+            pbc=(periodic_a, periodic_b, periodic_c),
+            magmoms=magmoms,
+        )
+    if isinstance(structure, IStructure):
+        return TextSource(json.dumps(_structure_dict(structure)), "json")
+    raise InputError(f"{place} is a {type(structure).__name__}; expected ASE Atoms or a pymatgen Structure.")
+
+
+def _structure_dict(structure: Any) -> dict[str, Any]:
+    """Return the part of a pymatgen Structure that is read back; disorder is reported on loading."""
+    magmoms = structure.site_properties.get("magmom", [None] * len(structure))
+    return {
+        "lattice": {"matrix": structure.lattice.matrix.tolist(), "pbc": [bool(p) for p in structure.pbc]},
+        "sites": [
+            {
+                "species": [{"element": el.symbol, "occu": float(n)} for el, n in site.species.items()],
+                "xyz": site.coords.tolist(),
+                "properties": {"magmom": float(magmom)} if isinstance(magmom, int | float) else {},
+            }
+            for site, magmom in zip(structure, magmoms, strict=True)
+        ],
+    }
+
+
+def _content(name: str, source: StructureSource) -> bytes:
+    """Return 32 bytes that stand for an id and a structure in memory."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass") + b"\0")
+    if isinstance(source, ArraySource):
+        arrays = (source.numbers, source.positions, source.cell, source.magmoms)
+        digest.update(repr(source.pbc).encode())
+        for array in arrays:
+            digest.update(b"none" if array is None else array.tobytes() + b"\0")
+    elif isinstance(source, TextSource):
+        digest.update(source.text.encode())
+    return digest.digest()

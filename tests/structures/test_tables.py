@@ -1,0 +1,208 @@
+"""Reading candidates from tables: ids, carried columns, line numbers, digests."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+from uniscreen.errors import InputError, InvalidStructureError
+from uniscreen.structures import ReadLimits, read_candidates
+
+CIF = """data_NaCl
+_cell_length_a 4
+_cell_length_b 4
+_cell_length_c 4
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Na1 0 0 0
+Cl1 0.5 0.5 0.5
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write(tmp_path / "si.cif", bulk("Si"))
+    write(tmp_path / "POSCAR_cu", bulk("Cu"), format="vasp")
+    write(tmp_path / "nacl.extxyz", bulk("NaCl", "rocksalt", a=5.6))
+    return tmp_path
+
+
+def table(folder, text, name="candidates.csv"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def test_csv_keeps_ids_as_text_and_types_the_other_columns(folder, limits):
+    path = table(
+        folder,
+        "id,structure,e_hull,source,n\n001,si.cif,0.1,wbm,3\nNA,POSCAR_cu,,mp,4\n nan ,nacl.extxyz,-2,mp,5\n",
+    )
+    found = read_candidates(path)
+    assert [c.id for c in found] == ["001", "NA", "nan"]
+    assert list(found.columns.columns) == ["e_hull", "source", "n"]
+    assert found.columns["e_hull"].dtype == float
+    assert np.isnan(found.columns["e_hull"][1])
+    assert found.columns["n"].tolist() == [3, 4, 5]
+    assert found.columns.index.equals(pd.RangeIndex(3))
+    assert found.name == "candidates.csv"
+    assert [c.source.load(limits).get_chemical_formula() for c in found] == ["Si2", "Cu", "ClNa"]
+
+
+@pytest.mark.parametrize("key", ["id", "material_id", "candidate_id"])
+def test_id_column_names(folder, key):
+    assert read_candidates(table(folder, f"{key},structure\nx,si.cif\n")).candidates[0].id == "x"
+
+
+def test_a_single_other_column_may_be_empty(folder):
+    found = read_candidates(table(folder, "id,structure,x\na,si.cif,\nb,si.cif,2\n"))
+    assert found.columns["x"].isna().tolist() == [True, False]
+
+
+def test_id_is_preferred_and_the_other_is_carried(folder):
+    found = read_candidates(table(folder, "material_id,id,structure\nmp-1,x,si.cif\n"))
+    assert found.candidates[0].id == "x"
+    assert found.columns["material_id"].tolist() == ["mp-1"]
+
+
+def test_inline_cif_and_gz(tmp_path, limits):
+    path = tmp_path / "t.csv.gz"
+    frame = pd.DataFrame({"id": ["a"], "cif": [CIF]})
+    path.write_bytes(gzip.compress(frame.to_csv(index=False).encode()))
+    atoms = read_candidates(path).candidates[0].source.load(limits)
+    assert atoms.get_chemical_formula() == "ClNa"
+
+
+def test_inline_cif_longer_than_the_csv_modules_limit(tmp_path, limits):
+    long_cif = CIF + "# " + "x" * 150_000 + "\n"
+    pd.DataFrame({"id": ["a"], "cif": [long_cif]}).to_csv(tmp_path / "t.csv", index=False)
+    assert len(read_candidates(tmp_path / "t.csv").candidates[0].source.load(limits)) == 2
+
+
+def test_inline_poscar_with_windows_line_ends(tmp_path, limits):
+    poscar = "Cu\r\n1.0\r\n3 0 0\r\n0 3 0\r\n0 0 3\r\nCu\r\n1\r\nDirect\r\n0 0 0\r\n"
+    path = table(tmp_path, f'id,poscar\r\na,"{poscar}"\r\n')
+    assert len(read_candidates(path).candidates[0].source.load(limits)) == 1
+
+
+def test_parquet_equals_csv(folder):
+    frame = pd.DataFrame({"id": [1, 2], "structure": ["si.cif", "POSCAR_cu"], "x": [0.5, None]})
+    frame.to_parquet(folder / "t.parquet", index=False)
+    frame.set_index("id").to_parquet(folder / "indexed.parquet")
+    frame.to_csv(folder / "t.csv", index=False)
+    tables = [read_candidates(folder / name) for name in ("t.parquet", "indexed.parquet", "t.csv")]
+    for found in tables:
+        assert list(found) == list(tables[0])
+        assert [c.id for c in found] == ["1", "2"]
+        pd.testing.assert_frame_equal(found.columns, tables[2].columns)
+
+
+def test_duplicate_ids_name_physical_lines_after_inline_text(tmp_path):
+    text = f'id,cif\nx,"{CIF}"\ny,"{CIF}"\n\nx,"{CIF}"\n'
+    lines = text.split("\n")
+    expected = [k for k, line in enumerate(lines, start=1) if line.startswith("x,")]
+    with pytest.raises(InputError, match=rf"'x' in line {expected[0]} and line {expected[1]}\.") as error:
+        read_candidates(table(tmp_path, text))
+    assert expected == [2, 33]
+    assert "candidates.csv" in str(error.value)
+
+
+def test_ids_are_checked_beyond_the_limit(folder):
+    path = table(folder, "id,structure\na,si.cif\nb,si.cif\na,si.cif\n")
+    with pytest.raises(InputError, match="line 2 and line 4"):
+        read_candidates(path, limit=1)
+
+
+def test_limit_keeps_the_first(folder):
+    path = table(folder, "id,structure,n\na,si.cif,1\nb,si.cif,2\nc,si.cif,3\n")
+    found = read_candidates(path, limit=2)
+    assert [c.id for c in found] == ["a", "b"]
+    assert found.columns["n"].tolist() == [1, 2]
+    assert found.sha256 == read_candidates(path).sha256
+    with pytest.raises(InputError, match="limit is 0"):
+        read_candidates(path, limit=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("id,structure\n", "holds no candidates"),
+        ("name,structure\na,b.cif\n", "no id column.*Its columns: name, structure"),
+        ("id,path\na,b.cif\n", "has 0 structure columns.*Its columns: id, path"),
+        ("id,structure,cif\na,b.cif,x\n", r"has 2 structure columns \(structure, cif\)"),
+        ("id,structure\na,b.cif\n,c.cif\n  ,d.cif\n", "no id in line 3, line 4"),
+        ("id,structure\na,b.cif,extra\n", "line 2 has 3 fields; the header has 2"),
+        ("id,structure,x,x\na,b.cif,1,2\n", "two columns are called 'x'"),
+        ('id,structure\na,"b.cif\n', "line 2 is not CSV"),
+    ],
+)
+def test_wrong_tables_say_what_is_wrong(tmp_path, text, message):
+    with pytest.raises(InputError, match=message) as error:
+        read_candidates(table(tmp_path, text))
+    assert "candidates.csv" in str(error.value)
+
+
+def test_wrong_parquet(tmp_path):
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 garbage")
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        read_candidates(tmp_path / "t.parquet")
+    pd.DataFrame({"id": ["a", None, "a"], "cif": [CIF] * 3}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="no id in row 2"):
+        read_candidates(tmp_path / "t.parquet")
+    pd.DataFrame({"id": ["a"], "structure": [{"sites": 1}]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="row 1 has a dict"):
+        read_candidates(tmp_path / "t.parquet")
+
+
+def test_not_utf8(tmp_path):
+    (tmp_path / "t.csv").write_bytes("id,structure\né,a.cif\n".encode("utf-16"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_candidates(tmp_path / "t.csv")
+
+
+def test_bad_structures_do_not_stop_the_table(folder, limits):
+    path = table(folder, "id,structure\ngood,si.cif\nempty,\nmissing,no.cif\n")
+    good, empty, missing = read_candidates(path)
+    assert len(good.source.load(limits)) == 2
+    with pytest.raises(InvalidStructureError, match="no path is given"):
+        empty.source.load(limits)
+    with pytest.raises(InvalidStructureError, match="there is no such file"):
+        missing.source.load(limits)
+
+
+def test_digest_follows_the_content_of_the_named_files(folder):
+    path = table(folder, "id,structure\na,si.cif\nb,no.cif\nc,/dev/zero\n")
+    before = read_candidates(path).sha256
+    assert before == read_candidates(path).sha256
+    write(folder / "si.cif", bulk("Ge"))
+    changed = read_candidates(path).sha256
+    write(folder / "no.cif", bulk("Ge"))
+    assert len({before, changed, read_candidates(path).sha256}) == 3
+
+
+def test_candidates_are_picklable(folder, tmp_path):
+    found = read_candidates(table(folder, "id,structure\na,si.cif\n"))
+    (copy,) = pickle.loads(pickle.dumps(found.candidates))
+    assert copy == found.candidates[0]
+    assert copy.source.load(ReadLimits()) == found.candidates[0].source.load(ReadLimits())
+
+
+def test_relative_paths_hold_after_a_change_of_folder(folder, monkeypatch, limits):
+    table(folder, "id,structure\na,si.cif\n")
+    monkeypatch.chdir(folder)
+    found = read_candidates("candidates.csv")  # a str, as from the command line
+    monkeypatch.chdir("/")
+    assert len(found.candidates[0].source.load(limits)) == 2
