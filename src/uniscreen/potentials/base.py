@@ -1,0 +1,162 @@
+"""The contract that every potential keeps."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from ase.data import atomic_numbers, chemical_symbols
+
+from uniscreen.errors import IsolatedAtomsError, UnsupportedElementError
+from uniscreen.structures.graph import AtomicGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+    from torch import Tensor
+
+    from uniscreen.potentials.calculator import PotentialCalculator
+    from uniscreen.potentials.cards import ModelCard
+
+
+class Evaluation(NamedTuple):
+    """What a potential says about a batch of B systems with N atoms; detached tensors.
+
+    ``energy`` (B,) eV, total; ``forces`` (N, 3) eV/Å; ``stress`` (B, 3, 3) eV/Å³, tension positive, or None where it
+    was not asked for; ``magnetic_moments`` (N,) μ_B, or None where the model has none.
+    """
+
+    energy: Tensor
+    forces: Tensor
+    stress: Tensor | None
+    magnetic_moments: Tensor | None
+
+
+class Prediction(NamedTuple):
+    """A trainable potential's own output, still attached: energy (B,) eV, magnetic moments (N,) μ_B or None."""
+
+    energy: Tensor
+    magnetic_moments: Tensor | None = None
+
+
+class SystemResult(NamedTuple):
+    """One structure's share of an Evaluation, as NumPy: shapes (), (n, 3), (3, 3), (n,)."""
+
+    energy: float
+    forces: np.ndarray
+    stress: np.ndarray
+    magnetic_moments: np.ndarray | None
+
+
+class Potential(ABC):
+    """Anything that evaluates atoms. Subclasses supply ``evaluate_graph``; see ``TrainablePotential`` for models."""
+
+    card: ModelCard
+    device: torch.device
+
+    @abstractmethod
+    def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
+        """Evaluate a batch built with this potential's cutoff and checked by ``check``. Does not change the graph."""
+
+    def graph(self, structures: Sequence[Atoms]) -> AtomicGraph:
+        """Build the batch that this potential evaluates, on its device.
+
+        Raises:
+            UnsupportedElementError: an element that the model does not know.
+            IsolatedAtomsError: an atom without a neighbour within the cutoff.
+        """
+        graph = AtomicGraph.from_atoms(structures, self.card.cutoff, self.device)
+        self.check(graph)
+        return graph
+
+    def evaluate(self, structures: Sequence[Atoms], *, batch_size: int = 16) -> list[SystemResult]:
+        """Energy, forces, stress and magnetic moments of each structure, in order.
+
+        Raises:
+            UnsupportedElementError, IsolatedAtomsError: as ``graph``; the index of the structure is named.
+        """
+        results: list[SystemResult] = []
+        for start in range(0, len(structures), batch_size):
+            graph = self.graph(structures[start : start + batch_size])
+            results += split(graph, self.evaluate_graph(graph))
+        return results
+
+    def calculator(self) -> PotentialCalculator:
+        """An ASE calculator of this potential."""
+        from uniscreen.potentials.calculator import PotentialCalculator
+
+        return PotentialCalculator(self)
+
+    def unsupported_elements(self, numbers: np.ndarray) -> list[str]:
+        """Chemical symbols among the atomic numbers that the model was not trained on, sorted."""
+        return sorted({chemical_symbols[n] for n in np.unique(numbers)} - self.card.elements)
+
+    def check(self, graph: AtomicGraph) -> None:
+        """Raise the StructureError of the first system that cannot be evaluated."""
+        known = torch.zeros(len(chemical_symbols), dtype=torch.bool, device=graph.numbers.device)
+        known[[atomic_numbers[symbol] for symbol in self.card.elements]] = True
+        unknown = ~known[graph.numbers]
+        if bool(unknown.any()):
+            atom = int(torch.nonzero(unknown)[0])
+            raise UnsupportedElementError(
+                f"structure {int(graph.system[atom])} holds {chemical_symbols[int(graph.numbers[atom])]}, "
+                f"which {self.card.name} was not trained on"
+            )
+        isolated = graph.isolated_atoms()
+        if bool(isolated.any()):
+            atom = int(torch.nonzero(isolated)[0])
+            system = int(graph.system[atom])
+            raise IsolatedAtomsError(
+                f"atom {atom - int(graph.ptr[system])} of structure {system} has no neighbour within "
+                f"{self.card.cutoff:g} Å, the cutoff of {self.card.name}"
+            )
+
+
+class TrainablePotential(Potential):
+    """A potential that is a differentiable energy; forces and stress are derived here, once for every model."""
+
+    @abstractmethod
+    def predict(self, graph: AtomicGraph) -> Prediction:
+        """Total energies, differentiable with respect to ``graph.positions`` and ``graph.cells``."""
+
+    def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
+        """Energy, forces F = -dE/dx and stress σ = (1/V) dE/dε with a symmetric strain ε.
+
+        The strain enters as x -> x (1 + ε), h -> h (1 + ε) at ε = 0: Knuth et al., Comput. Phys. Commun. 190, 33
+        (2015), eq. 9.
+        """
+        positions = graph.positions.detach().requires_grad_(True)
+        strain = torch.zeros_like(graph.cells, requires_grad=stress)
+        prediction = self.predict(graph.strained(positions, strain))
+        inputs = [positions, strain] if stress else [positions]
+        gradients = torch.autograd.grad(prediction.energy.sum(), inputs)
+        moments = prediction.magnetic_moments
+        return Evaluation(
+            energy=prediction.energy.detach().to(graph.positions.dtype),
+            forces=-gradients[0],
+            stress=gradients[1] / graph.volumes[:, None, None] if stress else None,
+            magnetic_moments=None if moments is None else moments.detach(),
+        )
+
+
+def split(graph: AtomicGraph, evaluation: Evaluation) -> list[SystemResult]:
+    """The evaluation of a batch as one result a system."""
+    ptr = graph.ptr.tolist()
+    energy = evaluation.energy.cpu().numpy()
+    forces = evaluation.forces.cpu().numpy()
+    assert evaluation.stress is not None
+    stress = evaluation.stress.cpu().numpy()
+    moments = None if evaluation.magnetic_moments is None else evaluation.magnetic_moments.cpu().numpy()
+    return [
+        SystemResult(
+            energy=float(energy[i]),
+            forces=forces[start:stop],
+            stress=stress[i],
+            magnetic_moments=None if moments is None else moments[start:stop],
+        )
+        for i, (start, stop) in enumerate(itertools.pairwise(ptr))
+    ]

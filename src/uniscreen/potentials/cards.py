@@ -1,0 +1,76 @@
+"""Model cards: what a potential was trained on and what its numbers mean."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Literal
+
+from uniscreen.errors import UnknownModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Functional = Literal["PBE", "r2SCAN"]
+EnergyConvention = Literal["raw", "MP2020-corrected"]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The facts about one model that decide how it may be used.
+
+    ``functional`` is that of its training labels; ``energy_convention`` says whether it predicts raw DFT total
+    energies or energies that already carry the Materials Project's 2020 corrections, which must not be applied twice.
+    ``elements`` are the chemical symbols that occur in its training data, ``cutoff`` the radius of its graph in Å.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    architecture: str
+    weights: str
+    size_bytes: int
+    sha256: str
+    licence: str
+    citation: str
+    functional: Functional
+    energy_convention: EnergyConvention
+    forces: Literal["conservative", "direct"]
+    dtype: Literal["float32", "float64"]
+    cutoff: float
+    magnetic_moments: bool
+    elements: frozenset[str]
+
+    @classmethod
+    def from_table(cls, name: str, table: Mapping[str, object], element_sets: Mapping[str, str]) -> ModelCard:
+        """Read one table of models.toml; the name of an element set stands for its symbols."""
+        fields = dict(table)
+        symbols = element_sets[str(fields.pop("elements"))]
+        aliases = fields.pop("aliases", ())
+        return cls(name=name, aliases=tuple(aliases), elements=frozenset(symbols.split()), **fields)  # type: ignore[arg-type]
+
+
+@cache
+def model_cards() -> Mapping[str, ModelCard]:
+    """All model cards by name, in the order of models.toml."""
+    text = resources.files("uniscreen.potentials").joinpath("models.toml").read_text(encoding="utf-8")
+    document = tomllib.loads(text)
+    sets = document["element_sets"]
+    return {name: ModelCard.from_table(name, table, sets) for name, table in document["models"].items()}
+
+
+def find_card(name: str) -> ModelCard:
+    """Look a model card up by name or alias.
+
+    Raises:
+        UnknownModelError: there is none; the text names the nearest.
+    """
+    cards = model_cards()
+    known = {alias: card for card in cards.values() for alias in (card.name, *card.aliases)}
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise UnknownModelError(f"Unknown model {name!r}.{hint} Known models: {', '.join(cards)}.")

@@ -1,0 +1,121 @@
+"""CHGNet (Deng et al. 2023): the weights and layers of the chgnet package on uniscreen's batched graphs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from uniscreen.errors import InputError
+from uniscreen.potentials.base import Prediction, TrainablePotential
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from uniscreen.potentials.cards import ModelCard
+    from uniscreen.structures.graph import AtomicGraph
+
+
+class CHGNetPotential(TrainablePotential):
+    """CHGNet behind the contract: total energy in eV and the magnitude of each atom's magnetic moment in μ_B."""
+
+    def __init__(self, card: ModelCard, device: torch.device, dtype: torch.dtype) -> None:
+        self.card = card
+        self.device = device
+        self.dtype = dtype
+        self.model = _load_model(card).to(device=device, dtype=dtype).eval()
+        self.bond_cutoff = float(self.model.graph_converter.bond_graph_cutoff)
+
+    def predict(self, graph: AtomicGraph) -> Prediction:
+        """Run CHGNet's layers on the batch."""
+        from chgnet.model.model import BatchedGraph
+
+        bases = self._bases(graph)
+        n_pairs = graph.edge_index.shape[1] // 2
+        output = self.model._compute(
+            BatchedGraph(
+                atomic_numbers=graph.numbers,
+                bond_bases_ag=bases.atom_graph,
+                bond_bases_bg=bases.bond_graph,
+                angle_bases=bases.angles,
+                batched_atom_graph=graph.edge_index.T,
+                batched_bond_graph=bases.triplets,
+                atom_owners=graph.system,
+                directed2undirected=torch.arange(n_pairs, device=self.device).repeat(2),
+                atom_positions=(),
+                strains=(),
+                volumes=(),
+            ),
+            compute_magmom=True,
+        )
+        reference = self.model.composition_model.fc.weight[0][graph.numbers - 1]
+        energy = (output["e"] * graph.n_atoms).double()
+        energy = energy.index_add(0, graph.system, reference.double())
+        return Prediction(energy=energy, magnetic_moments=torch.cat(output["m"]))
+
+    def _bases(self, graph: AtomicGraph) -> _Bases:
+        """Expand bond lengths and angles.
+
+        This is done in float64 and then rounded: the cutoff polynomial cancels large terms and the arc cosine is
+        steep near 0 and 180°, so that float32 would magnify its rounding into forces.
+        """
+        lengths = graph.edge_vectors.norm(dim=1)
+        n_pairs = len(lengths) // 2
+        pair_lengths = lengths[:n_pairs]
+        edge_a, edge_b = _edge_pairs(graph.edge_index[0], lengths.detach() < self.bond_cutoff, len(graph.numbers))
+        directions = graph.edge_vectors / lengths[:, None]
+        cosine = (directions[edge_a] * directions[edge_b]).sum(dim=1) * (1 - 1e-6)  # as chgnet's AngleEncoder
+        encoder = self.model.bond_basis_expansion
+        return _Bases(
+            atom_graph=encoder.rbf_expansion_ag(pair_lengths).to(self.dtype),
+            bond_graph=encoder.rbf_expansion_bg(pair_lengths).to(self.dtype),
+            angles=self.model.angle_basis_expansion.fourier_expansion(torch.acos(cosine)).to(self.dtype),
+            triplets=torch.stack([graph.edge_index[0][edge_a], edge_a % n_pairs, edge_b % n_pairs], dim=1),
+        )
+
+
+class _Bases:
+    """CHGNet's inputs: radial bases (pairs, n_radial), angular (triplets, n_angular), triplets (atom, pair, pair)."""
+
+    def __init__(self, atom_graph: Tensor, bond_graph: Tensor, angles: Tensor, triplets: Tensor) -> None:
+        self.atom_graph = atom_graph
+        self.bond_graph = bond_graph
+        self.angles = angles
+        self.triplets = triplets
+
+
+def _edge_pairs(centre: Tensor, short: Tensor, n_atoms: int) -> tuple[Tensor, Tensor]:
+    """All ordered pairs of different short edges that share their centre, as two lists of edge numbers."""
+    edges = torch.nonzero(short).flatten()
+    edges = edges[torch.argsort(centre[edges], stable=True)]
+    degree = torch.bincount(centre[edges], minlength=n_atoms)
+    first_of_centre = torch.cumsum(degree, 0) - degree
+    partners = degree[centre[edges]]  # how many edges share this edge's centre, itself included
+    a = torch.repeat_interleave(partners)
+    start = torch.cumsum(partners, 0) - partners
+    b = torch.arange(len(a), device=a.device) - start[a] + first_of_centre[centre[edges[a]]]
+    different = a != b
+    return edges[a[different]], edges[b[different]]
+
+
+def _load_model(card: ModelCard) -> Any:
+    """Load the weights that ship in the chgnet package, after checking that they are those of the card."""
+    with contextlib.redirect_stdout(io.StringIO()):  # the constructor prints
+        import chgnet
+        from chgnet.model import CHGNet
+
+        path = Path(chgnet.__file__).parent / card.weights
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != card.sha256:
+            raise InputError(
+                f"The weights of {card.name} in {path} have sha256 {digest}, expected {card.sha256}. "
+                "Reinstall chgnet: pip install --force-reinstall chgnet"
+            )
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        # 0.2.0 was trained with a bias in its output layers, which later versions dropped.
+        return CHGNet.from_dict(state["model"], mlp_out_bias=card.name == "chgnet-0.2.0")
