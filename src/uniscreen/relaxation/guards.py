@@ -1,0 +1,85 @@
+"""What must hold at every step; a system that breaks a guard is taken out of the batch, the others go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from uniscreen.potentials.base import Evaluation
+    from uniscreen.structures.graph import AtomicGraph
+
+MIN_DISTANCE = 0.5
+"""Å. No bond is this short (H2: 0.74 Å)."""
+
+MAX_FORCE = 1000.0
+"""eV/Å. Beyond any structure that a potential has seen."""
+
+MAX_VOLUME_RATIO = 5.0
+"""Largest growth or shrinkage of the volume that a relaxation may bring."""
+
+MAX_LOG_STRAIN = 1.5
+"""Largest component of the log-strain; e^1.5 is a stretch of 4.5."""
+
+Broken = dict[int, str]
+"""System -> what it broke, in words."""
+
+
+def broken_cells(cells: Tensor, positions: Tensor, system: Tensor, log_strain: Tensor, volumes0: Tensor) -> Broken:
+    """Systems whose new geometry cannot be evaluated: not finite, or the cell has run away."""
+    finite = torch.isfinite(cells).all(dim=(1, 2)) & _all_of_system(torch.isfinite(positions), system, len(cells))
+    ratio = torch.linalg.det(torch.where(torch.isfinite(cells), cells, 0.0)).abs() / volumes0
+    growth = torch.maximum(ratio, 1.0 / ratio)
+    strain = log_strain.abs().amax(dim=(1, 2))
+    broken: Broken = {}
+    for i in _where(~finite):
+        broken[i] = "the positions or the cell are no longer finite"
+    for i in _where(finite & (growth > MAX_VOLUME_RATIO)):
+        broken[i] = f"the volume changed by a factor of {float(ratio[i]):.3g} (limit {MAX_VOLUME_RATIO:g})"
+    for i in _where(finite & (strain > MAX_LOG_STRAIN)):
+        broken.setdefault(i, f"the cell's log-strain reached {float(strain[i]):.3g} (limit {MAX_LOG_STRAIN:g})")
+    return broken
+
+
+def short_contacts(graph: AtomicGraph) -> Broken:
+    """Systems in which two atoms are closer than MIN_DISTANCE."""
+    shortest = graph.shortest_distances()
+    return {
+        i: f"two atoms came within {float(shortest[i]):.3f} Å (limit {MIN_DISTANCE:g} Å)"
+        for i in _where(shortest < MIN_DISTANCE)
+    }
+
+
+def isolated_atoms(graph: AtomicGraph) -> Broken:
+    """Systems in which an atom has lost all neighbours."""
+    count = torch.zeros(graph.n_systems, dtype=torch.long, device=graph.system.device)
+    count.index_add_(0, graph.system, graph.isolated_atoms().long())
+    return {
+        i: f"{int(count[i])} atom(s) have no neighbour within the model's cutoff of {graph.cutoff:g} Å"
+        for i in _where(count > 0)
+    }
+
+
+def broken_evaluations(evaluation: Evaluation, system: Tensor, max_force: Tensor) -> Broken:
+    """Systems whose energy, forces or stress are not finite, or whose forces are beyond MAX_FORCE."""
+    assert evaluation.stress is not None
+    n_systems = len(evaluation.energy)
+    finite = torch.isfinite(evaluation.energy) & torch.isfinite(evaluation.stress).all(dim=(1, 2))
+    finite &= _all_of_system(torch.isfinite(evaluation.forces), system, n_systems)
+    broken: Broken = dict.fromkeys(_where(~finite), "the model gave an energy, force or stress that is not finite")
+    for i in _where(finite & (max_force > MAX_FORCE)):
+        broken[i] = f"a force reached {float(max_force[i]):.3g} eV/Å (limit {MAX_FORCE:g})"
+    return broken
+
+
+def _all_of_system(flags: Tensor, system: Tensor, n_systems: int) -> Tensor:
+    """Whether all of (N, 3) flags hold, by system (B,)."""
+    bad = torch.zeros(n_systems, dtype=torch.long, device=flags.device)
+    return bad.index_add_(0, system, (~flags).sum(dim=1)) == 0
+
+
+def _where(mask: Tensor) -> list[int]:
+    return torch.nonzero(mask).flatten().tolist()

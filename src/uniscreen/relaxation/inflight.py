@@ -1,0 +1,319 @@
+"""Relaxation of a stream of systems in one batch: as one finishes, the next takes its place."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from uniscreen.relaxation import guards
+from uniscreen.relaxation.cell import deformation, log_strain_force
+from uniscreen.relaxation.fire import FireState
+from uniscreen.relaxation.result import Relaxation, RelaxationSettings, RelaxationStatus
+from uniscreen.structures.graph import AtomicGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+    from torch import Tensor
+
+    from uniscreen.potentials.base import Evaluation, Potential
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class _System:
+    """One system in flight: what the caller knows it by, its atoms as given, and its steps so far."""
+
+    key: int
+    atoms: Atoms
+    n_steps: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Geometry:
+    """Where B systems with N atoms are.
+
+    x0 (N, 3) Å in the undeformed frame, U (B, 3, 3), and what does not change: the cells at the start (B, 3, 3),
+    their volumes (B,), the atomic numbers (N,), the periodic directions (B, 3) and the atoms' systems (N,).
+    """
+
+    reference: Tensor
+    log_strain: Tensor
+    cells0: Tensor
+    volumes0: Tensor
+    numbers: Tensor
+    pbc: Tensor
+    system: Tensor
+
+    @classmethod
+    def of(cls, systems: Sequence[_System], device: torch.device) -> _Geometry:
+        atoms = [system.atoms for system in systems]
+        cells = torch.as_tensor(np.stack([a.cell.array for a in atoms]), device=device)
+        counts = torch.tensor([len(a) for a in atoms], device=device)
+        return cls(
+            reference=torch.as_tensor(np.concatenate([a.positions for a in atoms]), device=device),
+            log_strain=torch.zeros_like(cells),
+            cells0=cells,
+            volumes0=torch.linalg.det(cells).abs(),
+            numbers=torch.as_tensor(np.concatenate([a.numbers for a in atoms]), device=device),
+            pbc=torch.as_tensor(np.stack([a.pbc for a in atoms]), device=device),
+            system=torch.repeat_interleave(counts),
+        )
+
+    def select(self, atoms: Tensor, systems: Tensor) -> _Geometry:
+        return _Geometry(
+            reference=self.reference[atoms],
+            log_strain=self.log_strain[systems],
+            cells0=self.cells0[systems],
+            volumes0=self.volumes0[systems],
+            numbers=self.numbers[atoms],
+            pbc=self.pbc[systems],
+            system=(torch.cumsum(systems, 0) - 1)[self.system[atoms]],
+        )
+
+    def append(self, other: _Geometry) -> _Geometry:
+        return _Geometry(
+            reference=torch.cat([self.reference, other.reference]),
+            log_strain=torch.cat([self.log_strain, other.log_strain]),
+            cells0=torch.cat([self.cells0, other.cells0]),
+            volumes0=torch.cat([self.volumes0, other.volumes0]),
+            numbers=torch.cat([self.numbers, other.numbers]),
+            pbc=torch.cat([self.pbc, other.pbc]),
+            system=torch.cat([self.system, other.system + len(self.cells0)]),
+        )
+
+    @property
+    def n_atoms(self) -> Tensor:
+        """(B,)."""
+        return torch.bincount(self.system, minlength=len(self.cells0))
+
+    def deformed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """F (B, 3, 3), positions (N, 3) Å and cells (B, 3, 3) Å as they are now."""
+        gradient = deformation(self.log_strain)
+        positions = torch.einsum("ni,nji->nj", self.reference, gradient[self.system])
+        return gradient, positions, self.cells0 @ gradient.transpose(1, 2)
+
+
+class InFlightRelaxer:
+    """Relaxes systems that are added one by one, a step of all of them at a time.
+
+    ``add`` while ``has_room``; ``step`` moves every system and returns those that ended. No system can end or slow
+    down another: one that breaks a guard, or that the potential cannot evaluate, leaves the batch with a status.
+    """
+
+    def __init__(self, potential: Potential, settings: RelaxationSettings, max_atoms: int) -> None:
+        self.potential = potential
+        self.settings = settings
+        self.max_atoms = max_atoms
+        self._systems: list[_System] = []
+        self._geometry: _Geometry | None = None
+        self._fire: FireState | None = None
+
+    def __len__(self) -> int:
+        return len(self._systems)
+
+    def has_room(self, n_atoms: int) -> bool:
+        """Whether a system of this many atoms fits; an empty relaxer takes any."""
+        in_flight = sum(len(system.atoms) for system in self._systems)
+        return not self._systems or in_flight + n_atoms <= self.max_atoms
+
+    def add(self, key: int, atoms: Atoms) -> None:
+        """Put a system into the batch. It must be periodic and hold only elements that the potential knows."""
+        system = _System(key, atoms)
+        geometry = _Geometry.of([system], self.potential.device)
+        fire = FireState.fresh(len(atoms), 1, geometry.reference)
+        self._systems.append(system)
+        self._geometry = geometry if self._geometry is None else self._geometry.append(geometry)
+        self._fire = fire if self._fire is None else self._fire.append(fire)
+
+    def step(self) -> list[Relaxation]:
+        """Evaluate all systems once, move those that are not done, and return those that are."""
+        ended = self._eject_broken_geometries()
+        if not self._systems:
+            return ended
+        assert self._geometry is not None
+        gradient, positions, cells = self._geometry.deformed()
+        graph = self._graph(positions, cells)
+        broken: dict[int, tuple[RelaxationStatus, str]] = {}
+        broken |= {i: ("isolated_atoms", text) for i, text in guards.isolated_atoms(graph).items()}
+        broken |= {i: ("exploded", text) for i, text in guards.short_contacts(graph).items()}
+        if broken:
+            return ended + self._eject(broken, positions, cells) + self.step()
+        try:
+            evaluation = self.potential.evaluate_graph(graph)
+        except Exception as error:  # the boundary between systems: one must not end the others
+            return ended + self._isolate_failure(error)
+        return ended + self._advance(graph, gradient, evaluation)
+
+    def _graph(self, positions: Tensor, cells: Tensor) -> AtomicGraph:
+        geometry = self._geometry
+        assert geometry is not None
+        ptr = torch.cat([geometry.system.new_zeros(1), torch.cumsum(geometry.n_atoms, 0)])
+        cutoff = self.potential.card.cutoff
+        return AtomicGraph.build(positions, cells, geometry.pbc, geometry.numbers, ptr, cutoff)
+
+    def _advance(self, graph: AtomicGraph, gradient: Tensor, evaluation: Evaluation) -> list[Relaxation]:
+        """Judge every system by its forces, take out the finished ones, and move the others."""
+        geometry, fire = self._geometry, self._fire
+        assert geometry is not None
+        assert fire is not None
+        assert evaluation.stress is not None
+        force = evaluation.forces.norm(dim=1)
+        max_force = force.new_zeros(graph.n_systems).scatter_reduce_(0, graph.system, force, "amax")
+        cell_force = log_strain_force(geometry.log_strain, gradient, evaluation.stress, graph.volumes)
+        cell_force = cell_force / geometry.n_atoms[:, None, None]
+        atom_force = torch.einsum("ni,nij->nj", evaluation.forces, gradient[graph.system])
+        residual = cell_force.norm(dim=2).amax(dim=1).maximum(max_force)
+        residual = residual.scatter_reduce(0, graph.system, atom_force.norm(dim=1), "amax").tolist()
+        broken = guards.broken_evaluations(evaluation, graph.system, max_force)
+
+        ended: dict[int, Relaxation] = {}
+        for i, system in enumerate(self._systems):
+            if i in broken:
+                ended[i] = self._relaxation(system, graph, i, "exploded", broken[i])
+            elif self.settings.max_steps == 0 or residual[i] < self.settings.fmax:
+                ended[i] = self._relaxation(system, graph, i, "ok", "", evaluation, max_force)
+            elif system.n_steps >= self.settings.max_steps:
+                reason = f"{residual[i]:.3g} eV/Å left after {system.n_steps} steps (limit {self.settings.fmax:g})"
+                ended[i] = self._relaxation(system, graph, i, "not_converged", reason, evaluation, max_force)
+        self._fire, atom_move, cell_move = fire.step(atom_force, cell_force, graph.system)
+        self._geometry = replace(
+            geometry,
+            reference=geometry.reference + atom_move,
+            log_strain=geometry.log_strain + cell_move / geometry.n_atoms[:, None, None],
+        )
+        self._systems = [replace(system, n_steps=system.n_steps + 1) for system in self._systems]
+        self._remove(set(ended))
+        return list(ended.values())
+
+    def _relaxation(
+        self,
+        system: _System,
+        graph: AtomicGraph,
+        i: int,
+        status: RelaxationStatus,
+        reason: str,
+        evaluation: Evaluation | None = None,
+        max_force: Tensor | None = None,
+    ) -> Relaxation:
+        """The end of system i of the batch, with its numbers where there are any."""
+        start, stop = int(graph.ptr[i]), int(graph.ptr[i + 1])
+        atoms = _moved(system.atoms, graph.positions[start:stop], graph.cells[i])
+        if evaluation is None or max_force is None:
+            return Relaxation(system.key, status, reason, atoms, system.n_steps)
+        assert evaluation.stress is not None
+        if evaluation.magnetic_moments is not None:
+            atoms.set_initial_magnetic_moments(evaluation.magnetic_moments[start:stop].cpu().numpy())
+        return Relaxation(
+            system.key,
+            status,
+            reason,
+            atoms,
+            system.n_steps,
+            energy=float(evaluation.energy[i]),
+            max_force=float(max_force[i]),
+            max_stress=float(evaluation.stress[i].abs().max()),
+        )
+
+    def _eject_broken_geometries(self) -> list[Relaxation]:
+        if not self._systems:
+            return []
+        geometry = self._geometry
+        assert geometry is not None
+        _, positions, cells = geometry.deformed()
+        broken = guards.broken_cells(cells, positions, geometry.system, geometry.log_strain, geometry.volumes0)
+        return self._eject({i: ("exploded", text) for i, text in broken.items()}, positions, cells)
+
+    def _eject(
+        self, broken: dict[int, tuple[RelaxationStatus, str]], positions: Tensor, cells: Tensor
+    ) -> list[Relaxation]:
+        """End the given systems without numbers; they keep the structure that they had when they broke."""
+        assert self._geometry is not None
+        ended = []
+        for i, (status, reason) in broken.items():
+            system = self._systems[i]
+            atoms = _moved(system.atoms, positions[self._geometry.system == i], cells[i])
+            ended.append(Relaxation(system.key, status, reason, atoms, system.n_steps))
+        self._remove(set(broken))
+        return ended
+
+    def _isolate_failure(self, error: Exception) -> list[Relaxation]:
+        """The potential failed on the batch: evaluate each system alone and end those that fail alone."""
+        if len(self._systems) == 1:
+            system = self._systems.pop()
+            self._geometry = self._fire = None
+            reason = f"{type(error).__name__}: {error}"
+            return [Relaxation(system.key, "failed", reason, system.atoms, system.n_steps)]
+        log.warning("the batch could not be evaluated (%s); evaluating its systems one by one", error)
+        systems, geometry, fire = self._systems, self._geometry, self._fire
+        assert geometry is not None
+        assert fire is not None
+        ended: list[Relaxation] = []
+        merged = InFlightRelaxer(self.potential, self.settings, self.max_atoms)
+        for i, system in enumerate(systems):
+            mask = torch.arange(len(systems), device=geometry.system.device) == i
+            alone = InFlightRelaxer(self.potential, self.settings, self.max_atoms)
+            alone._systems = [system]
+            alone._geometry = geometry.select(mask[geometry.system], mask)
+            alone._fire = fire.select(mask[geometry.system], mask)
+            ended += alone.step()
+            merged._absorb(alone)
+        self._systems, self._geometry, self._fire = merged._systems, merged._geometry, merged._fire
+        return ended
+
+    def _absorb(self, other: InFlightRelaxer) -> None:
+        """Put another relaxer's systems behind this one's."""
+        if not other._systems:
+            return
+        assert other._geometry is not None
+        assert other._fire is not None
+        self._systems += other._systems
+        self._geometry = other._geometry if self._geometry is None else self._geometry.append(other._geometry)
+        self._fire = other._fire if self._fire is None else self._fire.append(other._fire)
+
+    def _remove(self, indices: set[int]) -> None:
+        if not indices:
+            return
+        geometry, fire = self._geometry, self._fire
+        assert geometry is not None
+        assert fire is not None
+        keep = torch.tensor([i not in indices for i in range(len(self._systems))], device=geometry.system.device)
+        self._systems = [system for i, system in enumerate(self._systems) if i not in indices]
+        atoms = keep[geometry.system]
+        self._geometry = geometry.select(atoms, keep) if self._systems else None
+        self._fire = fire.select(atoms, keep) if self._systems else None
+
+
+def _moved(atoms: Atoms, positions: Tensor, cell: Tensor) -> Atoms:
+    """A copy of the atoms at new positions in a new cell."""
+    moved = atoms.copy()
+    moved.set_cell(cell.cpu().numpy())
+    moved.set_positions(positions.cpu().numpy())
+    return moved
+
+
+def relax(
+    potential: Potential,
+    structures: Sequence[Atoms],
+    settings: RelaxationSettings | None = None,
+    *,
+    max_atoms: int = 64,
+) -> list[Relaxation]:
+    """Relax positions and cells of all structures, in order; ``max_atoms`` are in flight at a time.
+
+    A structure that cannot be relaxed has a status and a reason; none raises.
+    """
+    relaxer = InFlightRelaxer(potential, settings or RelaxationSettings(), max_atoms)
+    results: dict[int, Relaxation] = {}
+    waiting = list(enumerate(structures))[::-1]
+    while waiting or len(relaxer):
+        while waiting and relaxer.has_room(len(waiting[-1][1])):
+            relaxer.add(*waiting.pop())
+        results |= {done.key: done for done in relaxer.step()}
+    return [results[i] for i in range(len(structures))]

@@ -1,0 +1,43 @@
+"""What comes out of a relaxation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+RelaxationStatus = Literal["ok", "not_converged", "exploded", "isolated_atoms", "failed"]
+
+
+@dataclass(frozen=True)
+class RelaxationSettings:
+    """When a relaxation ends.
+
+    ``fmax`` (eV/Å) bounds the force on every atom, in the frame of the crystal and in the undeformed one of ASE's
+    FrechetCellFilter, and, as there, every row of the cell's log-strain gradient divided by the number of atoms (eV).
+    ``max_steps`` optimiser steps; 0 evaluates only.
+    """
+
+    fmax: float = 0.05
+    max_steps: int = 500
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """The end of one system's relaxation.
+
+    ``atoms`` is the last structure that was evaluated; ``energy`` its total energy in eV, ``max_force`` the largest
+    force on an atom in eV/Å, ``max_stress`` the largest absolute component of the stress in eV/Å³. The three are None
+    where the status is neither ok nor not_converged. ``reason`` says why it is not ok.
+    """
+
+    key: int
+    status: RelaxationStatus
+    reason: str
+    atoms: Atoms
+    n_steps: int
+    energy: float | None = None
+    max_force: float | None = None
+    max_stress: float | None = None
