@@ -1,0 +1,106 @@
+"""Energy corrections that make raw DFT energies comparable across GGA and GGA+U, and with experiment.
+
+Which correction applies is a property of the model, not of the data: a model trained on corrected labels must
+not be corrected again, a model that predicts raw DFT energies must be before it meets a Materials Project
+hull.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from uniscreen.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pymatgen.core import Composition, Structure
+
+
+class CorrectionScheme(StrEnum):
+    """Which corrections a set of energies holds.
+
+    Energies of a model are ``MP2020`` or ``NONE``. Reference entries can also hold the Materials Project's
+    corrections of before 2021 (``LEGACY``), or be of compositions that MP2020 leaves alone, so that raw and
+    corrected energies are the same (``NOT_NEEDED``).
+    """
+
+    MP2020 = "MP2020"
+    NONE = "none"
+    LEGACY = "MP (legacy)"
+    NOT_NEEDED = "not needed"
+
+
+@dataclass(frozen=True)
+class Correction:
+    """The correction of one structure's total energy.
+
+    ``total`` and ``uncertainty`` in eV (not per atom); ``adjustments`` maps each adjustment's name to its
+    share in eV, and the shares add up to ``total``.
+    """
+
+    total: float
+    adjustments: Mapping[str, float]
+    uncertainty: float
+
+
+def mp2020_correction(structure: Structure, energy: float) -> Correction:
+    """Find the MP2020 correction of a structure whose raw total energy is ``energy`` eV.
+
+    Anion corrections depend on the structure (oxide, peroxide, superoxide) and on oxidation states, which
+    pymatgen guesses from the composition; so process the relaxed structure, and record the pymatgen version.
+
+    Raises:
+        InputError: ``energy`` is not finite.
+
+    Source: Wang et al., Sci. Rep. 11, 15496 (2021), doi:10.1038/s41598-021-94550-5, as implemented by
+    pymatgen.
+
+    """
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+    if not math.isfinite(energy):
+        raise InputError(f"The energy of {structure.formula} is {energy} eV; a correction needs a finite total energy.")
+    plain = structure.copy()
+    plain.remove_oxidation_states()  # pymatgen finds no anion among decorated species
+    entry = ComputedStructureEntry(plain, energy, parameters=_mp_parameters(plain.composition))
+    adjustments = _mp2020_adjustments(entry)
+    return Correction(
+        total=float(sum(item.value for item in adjustments)),
+        adjustments={item.name: float(item.value) for item in adjustments},
+        uncertainty=math.hypot(*(item.uncertainty for item in adjustments)),
+    )
+
+
+def corrected_under_mp2020(composition: Composition) -> bool:
+    """Whether MP2020 adjusts energies of this composition, as far as the composition alone can tell."""
+    from pymatgen.entries.computed_entries import ComputedEntry
+
+    return bool(_mp2020_adjustments(ComputedEntry(composition, 0.0, parameters=_mp_parameters(composition))))
+
+
+def _mp2020_adjustments(entry: Any) -> list[Any]:
+    from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+
+    # There are no pseudopotentials to check: the energies are a model's.
+    scheme = MaterialsProject2020Compatibility(check_potcar=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # guessed oxidation states are the normal case here
+        return list(scheme.get_adjustments(entry))
+
+
+def _mp_parameters(composition: Composition) -> dict[str, Any]:
+    """Run type and Hubbard U (eV) as the Materials Project sets them: U only on certain metals with O or F.
+
+    Source: pymatgen's MPRelaxSet, which looks U up by the most electronegative element.
+    """
+    from pymatgen.io.vasp.sets import MPRelaxSet
+
+    elements = sorted(composition.elements, key=lambda element: element.X)
+    settings = MPRelaxSet.CONFIG["INCAR"]["LDAUU"].get(elements[-1].symbol, {})
+    hubbards = {el.symbol: settings[el.symbol] for el in elements if el.symbol in settings}
+    return {"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards}
