@@ -1,15 +1,15 @@
 """Every error that uniscreen raises on purpose.
 
-    UniscreenError
-    ├── InputError                  a file or setting given by the user is wrong as a whole
-    │   ├── UnknownModelError       no model card of that name
-    │   ├── ReferenceMismatchError  reference energies of another functional or correction scheme
-    │   └── ResumeError             the output folder belongs to another input or other settings
-    └── StructureError              one structure cannot be evaluated; ``status`` is its row's status
-        ├── InvalidStructureError
-        ├── UnsupportedElementError
-        ├── IsolatedAtomsError
-        └── TooLargeError
+UniscreenError
+├── InputError                  a file or setting given by the user is wrong as a whole
+│   ├── UnknownModelError       no model card of that name
+│   ├── ReferenceMismatchError  reference energies of another functional or correction scheme
+│   └── ResumeError             the output folder belongs to another input or other settings
+└── StructureError              one structure cannot be evaluated; ``status`` is its row's status
+    ├── InvalidStructureError
+    ├── UnsupportedElementError
+    ├── IsolatedAtomsError
+    └── TooLargeError
 """
 
 from __future__ import annotations

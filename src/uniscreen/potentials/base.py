@@ -81,7 +81,8 @@ class Potential(ABC):
         """
         results: list[SystemResult] = []
         for start in range(0, len(structures), batch_size):
-            graph = self.graph(structures[start : start + batch_size])
+            graph = AtomicGraph.from_atoms(structures[start : start + batch_size], self.card.cutoff, self.device)
+            self.check(graph, first=start)
             results += split(graph, self.evaluate_graph(graph))
         return results
 
@@ -95,15 +96,15 @@ class Potential(ABC):
         """Chemical symbols among the atomic numbers that the model was not trained on, sorted."""
         return sorted({chemical_symbols[n] for n in np.unique(numbers)} - self.card.elements)
 
-    def check(self, graph: AtomicGraph) -> None:
-        """Raise the StructureError of the first system that cannot be evaluated."""
+    def check(self, graph: AtomicGraph, *, first: int = 0) -> None:
+        """Raise the StructureError of the first system that cannot be evaluated; systems count from ``first``."""
         known = torch.zeros(len(chemical_symbols), dtype=torch.bool, device=graph.numbers.device)
         known[[atomic_numbers[symbol] for symbol in self.card.elements]] = True
         unknown = ~known[graph.numbers]
         if bool(unknown.any()):
             atom = int(torch.nonzero(unknown)[0])
             raise UnsupportedElementError(
-                f"structure {int(graph.system[atom])} holds {chemical_symbols[int(graph.numbers[atom])]}, "
+                f"structure {first + int(graph.system[atom])} holds {chemical_symbols[int(graph.numbers[atom])]}, "
                 f"which {self.card.name} was not trained on"
             )
         isolated = graph.isolated_atoms()
@@ -111,7 +112,7 @@ class Potential(ABC):
             atom = int(torch.nonzero(isolated)[0])
             system = int(graph.system[atom])
             raise IsolatedAtomsError(
-                f"atom {atom - int(graph.ptr[system])} of structure {system} has no neighbour within "
+                f"atom {atom - int(graph.ptr[system])} of structure {first + system} has no neighbour within "
                 f"{self.card.cutoff:g} Å, the cutoff of {self.card.name}"
             )
 

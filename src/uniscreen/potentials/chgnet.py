@@ -14,6 +14,8 @@ from uniscreen.errors import InputError
 from uniscreen.potentials.base import Prediction, TrainablePotential
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from torch import Tensor
 
     from uniscreen.potentials.cards import ModelCard
@@ -36,22 +38,21 @@ class CHGNetPotential(TrainablePotential):
 
         bases = self._bases(graph)
         n_pairs = graph.edge_index.shape[1] // 2
-        output = self.model._compute(
-            BatchedGraph(
-                atomic_numbers=graph.numbers,
-                bond_bases_ag=bases.atom_graph,
-                bond_bases_bg=bases.bond_graph,
-                angle_bases=bases.angles,
-                batched_atom_graph=graph.edge_index.T,
-                batched_bond_graph=bases.triplets,
-                atom_owners=graph.system,
-                directed2undirected=torch.arange(n_pairs, device=self.device).repeat(2),
-                atom_positions=(),
-                strains=(),
-                volumes=(),
-            ),
-            compute_magmom=True,
+        batch = BatchedGraph(
+            atomic_numbers=graph.numbers,
+            bond_bases_ag=bases.atom_graph,
+            bond_bases_bg=bases.bond_graph,
+            angle_bases=bases.angles,
+            batched_atom_graph=graph.edge_index.T,
+            batched_bond_graph=bases.triplets,
+            atom_owners=graph.system,
+            directed2undirected=torch.arange(n_pairs, device=self.device).repeat(2),
+            atom_positions=(),
+            strains=(),
+            volumes=(),
         )
+        with _unchanged(self.model.bond_conv_layers, _pairs_without_angles(graph, bases.triplets)):
+            output = self.model._compute(batch, compute_magmom=True)
         reference = self.model.composition_model.fc.weight[0][graph.numbers - 1]
         energy = (output["e"] * graph.n_atoms).double()
         energy = energy.index_add(0, graph.system, reference.double())
@@ -86,6 +87,32 @@ class _Bases:
         self.bond_graph = bond_graph
         self.angles = angles
         self.triplets = triplets
+
+
+def _pairs_without_angles(graph: AtomicGraph, triplets: Tensor) -> Tensor:
+    """(pairs,) bool: the pairs of systems in which no two short bonds share an atom."""
+    angles = torch.bincount(graph.system[triplets[:, 0]], minlength=graph.n_systems)
+    first_half = graph.edge_index[0, : graph.edge_index.shape[1] // 2]
+    return (angles == 0)[graph.system[first_half]]
+
+
+@contextlib.contextmanager
+def _unchanged(layers: Iterable[torch.nn.Module], pairs: Tensor) -> Iterator[None]:
+    """Let the bond convolutions pass the features of the given pairs (mask) through.
+
+    chgnet skips them for a structure without angles, but not for one in a batch with others, where the bias of 0.2.0's
+    output layers changes it (by 0.25 eV/atom for sodium).
+    """
+
+    def keep(_layer: torch.nn.Module, _args: object, inputs: dict[str, Tensor], output: Tensor) -> Tensor:
+        return torch.where(pairs[:, None], inputs["bond_feas"], output)
+
+    hooks = [layer.register_forward_hook(keep, with_kwargs=True) for layer in layers] if bool(pairs.any()) else []
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _edge_pairs(centre: Tensor, short: Tensor, n_atoms: int) -> tuple[Tensor, Tensor]:

@@ -6,12 +6,12 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from uniscreen.relaxation import guards
-from uniscreen.relaxation.cell import deformation, log_strain_force
+from uniscreen.relaxation.cell import log_strain_force
 from uniscreen.relaxation.fire import FireState
+from uniscreen.relaxation.geometry import Geometry
 from uniscreen.relaxation.result import Relaxation, RelaxationSettings, RelaxationStatus
 from uniscreen.structures.graph import AtomicGraph
 
@@ -35,71 +35,6 @@ class _System:
     n_steps: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class _Geometry:
-    """Where B systems with N atoms are.
-
-    x0 (N, 3) Å in the undeformed frame, U (B, 3, 3), and what does not change: the cells at the start (B, 3, 3),
-    their volumes (B,), the atomic numbers (N,), the periodic directions (B, 3) and the atoms' systems (N,).
-    """
-
-    reference: Tensor
-    log_strain: Tensor
-    cells0: Tensor
-    volumes0: Tensor
-    numbers: Tensor
-    pbc: Tensor
-    system: Tensor
-
-    @classmethod
-    def of(cls, systems: Sequence[_System], device: torch.device) -> _Geometry:
-        atoms = [system.atoms for system in systems]
-        cells = torch.as_tensor(np.stack([a.cell.array for a in atoms]), device=device)
-        counts = torch.tensor([len(a) for a in atoms], device=device)
-        return cls(
-            reference=torch.as_tensor(np.concatenate([a.positions for a in atoms]), device=device),
-            log_strain=torch.zeros_like(cells),
-            cells0=cells,
-            volumes0=torch.linalg.det(cells).abs(),
-            numbers=torch.as_tensor(np.concatenate([a.numbers for a in atoms]), device=device),
-            pbc=torch.as_tensor(np.stack([a.pbc for a in atoms]), device=device),
-            system=torch.repeat_interleave(counts),
-        )
-
-    def select(self, atoms: Tensor, systems: Tensor) -> _Geometry:
-        return _Geometry(
-            reference=self.reference[atoms],
-            log_strain=self.log_strain[systems],
-            cells0=self.cells0[systems],
-            volumes0=self.volumes0[systems],
-            numbers=self.numbers[atoms],
-            pbc=self.pbc[systems],
-            system=(torch.cumsum(systems, 0) - 1)[self.system[atoms]],
-        )
-
-    def append(self, other: _Geometry) -> _Geometry:
-        return _Geometry(
-            reference=torch.cat([self.reference, other.reference]),
-            log_strain=torch.cat([self.log_strain, other.log_strain]),
-            cells0=torch.cat([self.cells0, other.cells0]),
-            volumes0=torch.cat([self.volumes0, other.volumes0]),
-            numbers=torch.cat([self.numbers, other.numbers]),
-            pbc=torch.cat([self.pbc, other.pbc]),
-            system=torch.cat([self.system, other.system + len(self.cells0)]),
-        )
-
-    @property
-    def n_atoms(self) -> Tensor:
-        """(B,)."""
-        return torch.bincount(self.system, minlength=len(self.cells0))
-
-    def deformed(self) -> tuple[Tensor, Tensor, Tensor]:
-        """F (B, 3, 3), positions (N, 3) Å and cells (B, 3, 3) Å as they are now."""
-        gradient = deformation(self.log_strain)
-        positions = torch.einsum("ni,nji->nj", self.reference, gradient[self.system])
-        return gradient, positions, self.cells0 @ gradient.transpose(1, 2)
-
-
 class InFlightRelaxer:
     """Relaxes systems that are added one by one, a step of all of them at a time.
 
@@ -112,7 +47,7 @@ class InFlightRelaxer:
         self.settings = settings
         self.max_atoms = max_atoms
         self._systems: list[_System] = []
-        self._geometry: _Geometry | None = None
+        self._geometry: Geometry | None = None
         self._fire: FireState | None = None
 
     def __len__(self) -> int:
@@ -126,7 +61,7 @@ class InFlightRelaxer:
     def add(self, key: int, atoms: Atoms) -> None:
         """Put a system into the batch. It must be periodic and hold only elements that the potential knows."""
         system = _System(key, atoms)
-        geometry = _Geometry.of([system], self.potential.device)
+        geometry = Geometry.of([atoms], self.potential.device)
         fire = FireState.fresh(len(atoms), 1, geometry.reference)
         self._systems.append(system)
         self._geometry = geometry if self._geometry is None else self._geometry.append(geometry)
@@ -139,7 +74,10 @@ class InFlightRelaxer:
             return ended
         assert self._geometry is not None
         gradient, positions, cells = self._geometry.deformed()
-        graph = self._graph(positions, cells)
+        try:
+            graph = self._graph(positions, cells)
+        except Exception as error:  # e.g. a cell without a volume; it must not end the others
+            return ended + self._isolate_failure(error)
         broken: dict[int, tuple[RelaxationStatus, str]] = {}
         broken |= {i: ("isolated_atoms", text) for i, text in guards.isolated_atoms(graph).items()}
         broken |= {i: ("exploded", text) for i, text in guards.short_contacts(graph).items()}
@@ -311,7 +249,13 @@ def relax(
     """
     relaxer = InFlightRelaxer(potential, settings or RelaxationSettings(), max_atoms)
     results: dict[int, Relaxation] = {}
-    waiting = list(enumerate(structures))[::-1]
+    waiting = []
+    for key, atoms in reversed(list(enumerate(structures))):
+        if unknown := potential.unsupported_elements(atoms.numbers):
+            reason = f"{potential.card.name} was not trained on {', '.join(unknown)}"
+            results[key] = Relaxation(key, "unsupported_element", reason, atoms, 0)
+        else:
+            waiting.append((key, atoms))
     while waiting or len(relaxer):
         while waiting and relaxer.has_room(len(waiting[-1][1])):
             relaxer.add(*waiting.pop())

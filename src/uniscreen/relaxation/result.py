@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from ase import Atoms
 
-RelaxationStatus = Literal["ok", "not_converged", "exploded", "isolated_atoms", "failed"]
+RelaxationStatus = Literal["ok", "not_converged", "exploded", "isolated_atoms", "unsupported_element", "failed"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,10 @@ class RelaxationSettings:
 class Relaxation:
     """The end of one system's relaxation.
 
-    ``atoms`` is the last structure that was evaluated; ``energy`` its total energy in eV, ``max_force`` the largest
-    force on an atom in eV/Å, ``max_stress`` the largest absolute component of the stress in eV/Å³. The three are None
-    where the status is neither ok nor not_converged. ``reason`` says why it is not ok.
+    ``atoms`` is the last structure that was reached; where a guard was broken, the one that broke it. ``energy`` is its
+    total energy in eV, ``max_force`` the largest force on an atom in eV/Å, ``max_stress`` the largest absolute
+    component of the stress in eV/Å³; they are None where the status is neither ok nor not_converged. ``reason`` says
+    why it is not ok.
     """
 
     key: int

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from uniscreen.errors import InvalidStructureError
 from uniscreen.structures.neighbours import half_neighbour_list
 
 if TYPE_CHECKING:
@@ -128,4 +129,9 @@ class AtomicGraph:
 
 def _complete_cell(atoms: Atoms) -> np.ndarray:
     """The cell, with unit vectors in place of missing non-periodic directions."""
+    missing = atoms.pbc & ~atoms.cell.any(1)
+    if missing.any():
+        raise InvalidStructureError(
+            f"{atoms.get_chemical_formula()} is periodic along lattice vector {np.argmax(missing) + 1}, which is zero"
+        )
     return np.asarray(atoms.cell.complete().array, dtype=np.float64)

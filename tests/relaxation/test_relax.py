@@ -1,0 +1,243 @@
+"""Relaxations against ASE's FIRE on its FrechetCellFilter, against an analytic crystal, and many in flight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.filters import FrechetCellFilter
+from ase.optimize import FIRE
+from scipy.optimize import minimize_scalar
+from toy_potentials import LennardJones, lennard_jones
+
+from uniscreen.relaxation.inflight import InFlightRelaxer, relax
+from uniscreen.relaxation.result import Relaxation, RelaxationSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ase import Atoms
+
+    from uniscreen.potentials.base import Potential
+
+
+def lj_crystals() -> list[Atoms]:
+    """One to eight atoms, strained and rattled; neon's number stands for any."""
+    crystals = []
+    for seed, (symbol, structure, a, size) in enumerate(
+        [
+            ("Ne", "fcc", 3.9, (1, 1, 1)),
+            ("Ne", "fcc", 4.1, (2, 1, 1)),
+            ("Ne", "bcc", 3.1, (2, 1, 2)),
+            ("Ne", "fcc", 4.0, (2, 2, 2)),
+            ("Ne", "hcp", 2.7, (1, 1, 1)),
+            ("Ne", "fcc", 3.7, (3, 1, 1)),
+        ]
+    ):
+        atoms = bulk(symbol, structure, a=a) * size
+        rng = np.random.default_rng(seed)
+        atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.uniform(-0.04, 0.04, (3, 3))), scale_atoms=True)
+        atoms.rattle(0.08, rng=rng)
+        crystals.append(atoms)
+    return crystals
+
+
+def ase_fire(atoms: Atoms, potential: Potential, fmax: float, steps: int) -> tuple[Atoms, FIRE]:
+    atoms = atoms.copy()
+    atoms.calc = potential.calculator()
+    optimizer = FIRE(FrechetCellFilter(atoms), logfile=None)
+    optimizer.run(fmax=fmax, steps=steps)
+    return atoms, optimizer
+
+
+def ase_residual(start: Atoms, relaxation: Relaxation, potential: Potential) -> float:
+    """ASE's criterion for the end of a relaxation: the largest row of the filter's forces."""
+    atoms = start.copy()
+    cell_filter = FrechetCellFilter(atoms)
+    atoms.set_cell(relaxation.atoms.cell)
+    atoms.set_positions(relaxation.atoms.positions)
+    atoms.calc = potential.calculator()
+    return float(np.linalg.norm(cell_filter.get_forces(), axis=1).max())
+
+
+def assert_same_geometry(ours: Atoms, theirs: Atoms, tolerance: float) -> None:
+    np.testing.assert_allclose(ours.cell.array, theirs.cell.array, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(ours.positions, theirs.positions, rtol=0, atol=tolerance)
+
+
+def assert_same_end(a: Relaxation, b: Relaxation) -> None:
+    """The same end up to rounding, whatever else was in the batch."""
+    assert (a.status, a.reason, a.n_steps) == (b.status, b.reason, b.n_steps)
+    assert a.energy == pytest.approx(b.energy, rel=0, abs=1e-8)
+    assert_same_geometry(a.atoms, b.atoms, 1e-8)
+
+
+@pytest.mark.parametrize("max_steps", [1, 7, 25])
+def test_the_path_is_that_of_ase(max_steps: int) -> None:
+    """A fixed number of steps, all crystals in one batch; ASE takes them one by one."""
+    potential, crystals = LennardJones(), lj_crystals()
+    ours = relax(potential, crystals, RelaxationSettings(fmax=1e-12, max_steps=max_steps))
+    for start, relaxation in zip(crystals, ours, strict=True):
+        atoms, optimizer = ase_fire(start, potential, 1e-12, max_steps)
+        assert relaxation.n_steps == optimizer.nsteps == max_steps
+        assert_same_geometry(relaxation.atoms, atoms, 1e-8)
+        assert relaxation.energy == pytest.approx(atoms.get_potential_energy(), rel=0, abs=1e-8)
+
+
+@pytest.mark.parametrize("fmax", [0.1, 0.005])
+def test_the_end_is_that_of_ase(fmax: float) -> None:
+    """Ours may ask for more (the force in the frame of the crystal too), so it never stops before ASE does."""
+    potential, crystals = LennardJones(), lj_crystals()
+    for start, ours in zip(crystals, relax(potential, crystals, RelaxationSettings(fmax=fmax)), strict=True):
+        atoms, optimizer = ase_fire(start, potential, fmax, 500)
+        assert ours.status == "ok"
+        assert ase_residual(start, ours, potential) < fmax
+        assert ours.max_force < fmax
+        assert optimizer.nsteps <= ours.n_steps <= optimizer.nsteps + 1
+        if ours.n_steps == optimizer.nsteps:
+            assert_same_geometry(ours.atoms, atoms, 1e-6)
+
+
+@pytest.mark.parametrize("name", ["quinary", "Al slab", "Na"])
+def test_the_path_of_chgnet_is_that_of_ase(
+    name: str, loaded: Callable[..., Potential], crystals: dict[str, Atoms]
+) -> None:
+    potential, start = loaded("chgnet-0.3.0", "float64"), crystals[name]
+    [ours] = relax(potential, [start], RelaxationSettings(fmax=1e-9, max_steps=25))
+    atoms, optimizer = ase_fire(start, potential, 1e-9, 25)
+    assert (ours.status, ours.n_steps, optimizer.nsteps) == ("not_converged", 25, 25)
+    assert_same_geometry(ours.atoms, atoms, 1e-8)
+
+
+def test_lennard_jones_fcc_reaches_its_lattice_constant() -> None:
+    """Against the minimum of the same lattice sum over a, found by scipy in one dimension."""
+    n = np.array([(i, j, k) for i in range(-9, 10) for j in range(-9, 10) for k in range(-9, 10)])
+    fcc = n[(n.sum(axis=1) % 2 == 0) & (n != 0).any(axis=1)] / 2  # in units of a
+
+    def energy(a: float) -> float:
+        r = a * np.linalg.norm(fcc, axis=1)
+        r = r[r < 6.0]
+        return float(0.5 * (lennard_jones(r) * (1 - (r / 6.0) ** 2) ** 3).sum())
+
+    best = minimize_scalar(energy, bounds=(3.3, 4.2), method="bounded", options={"xatol": 1e-9})
+    start = bulk("Ne", "fcc", a=3.9)
+    start.set_cell(start.cell.array @ [[1.03, 0.02, 0], [0, 0.98, 0.01], [0, 0, 1.01]], scale_atoms=True)
+    [relaxed] = relax(LennardJones(), [start], RelaxationSettings(fmax=1e-7, max_steps=1000))
+    assert relaxed.status == "ok"
+    assert (4 * relaxed.atoms.get_volume()) ** (1 / 3) == pytest.approx(best.x, abs=1e-6)
+    assert relaxed.energy == pytest.approx(best.fun, abs=1e-9)
+    gram = relaxed.atoms.cell.array @ relaxed.atoms.cell.array.T
+    np.testing.assert_allclose(gram, best.x**2 / 4 * (np.ones((3, 3)) + np.eye(3)), rtol=0, atol=1e-5)
+    assert relaxed.max_stress < 1e-7
+
+
+@pytest.mark.parametrize("max_atoms", [1, 5, 9, 1000])
+def test_many_in_flight_end_as_each_alone(max_atoms: int) -> None:
+    potential, crystals = LennardJones(), lj_crystals() * 2
+    settings = RelaxationSettings(fmax=0.01)
+    alone = [relax(potential, [atoms], settings)[0] for atoms in crystals]
+    together = relax(potential, crystals, settings, max_atoms=max_atoms)
+    assert [result.key for result in together] == list(range(len(crystals)))
+    assert len({result.n_steps for result in alone}) > 3  # they leave the batch at different steps
+    for start, a, b in zip(crystals, alone, together, strict=True):
+        assert len(b.atoms) == len(start)
+        assert_same_end(a, b)
+
+
+def test_many_in_flight_of_chgnet_end_as_each_alone(
+    loaded: Callable[..., Potential], crystals: dict[str, Atoms]
+) -> None:
+    potential = loaded("chgnet-0.3.0")
+    structures = [crystals[name] for name in ("Na", "quinary", "Si", "Cu")]
+    settings = RelaxationSettings(fmax=0.05, max_steps=200)
+    together = relax(potential, structures, settings, max_atoms=6)
+    for start, ours in zip(structures, together, strict=True):
+        [alone] = relax(potential, [start], settings)
+        assert (ours.status, ours.n_steps) == (alone.status, alone.n_steps)
+        assert ours.status == "ok"
+        assert ours.energy / len(start) == pytest.approx(alone.energy / len(start), rel=0, abs=1e-5)
+        again = potential.evaluate([ours.atoms])[0]
+        assert ours.energy / len(start) == pytest.approx(again.energy / len(start), rel=0, abs=1e-6)
+        np.testing.assert_allclose(ours.atoms.get_initial_magnetic_moments(), again.magnetic_moments, rtol=0, atol=1e-5)
+
+
+def test_in_flight_chgnet_0_2_0_without_angles_beside_one_with(
+    loaded: Callable[..., Potential], crystals: dict[str, Atoms]
+) -> None:
+    """Na has no angles in CHGNet's bond graph, and 0.2.0 treats such a batch otherwise than a structure alone."""
+    potential = loaded("chgnet-0.2.0")
+    structures = [crystals["Na"], crystals["Cu"], crystals["Si"]]
+    for start, ours in zip(structures, relax(potential, structures), strict=True):
+        [alone] = relax(potential, [start])
+        assert ours.n_steps == alone.n_steps
+        assert ours.energy / len(start) == pytest.approx(alone.energy / len(start), rel=0, abs=1e-5)
+
+
+def test_the_room_of_a_relaxer() -> None:
+    relaxer = InFlightRelaxer(LennardJones(), RelaxationSettings(), max_atoms=4)
+    assert relaxer.has_room(100)  # an empty one takes any
+    assert relaxer.step() == []
+    relaxer.add(7, bulk("Ne", "fcc", a=4.0) * (3, 1, 1))
+    assert len(relaxer) == 1
+    assert relaxer.has_room(1)
+    assert not relaxer.has_room(2)
+
+
+def test_running_out_of_steps_is_not_convergence() -> None:
+    potential, crystals = LennardJones(), lj_crystals()
+    settings = RelaxationSettings(fmax=1e-4, max_steps=10)
+    for start, ours in zip(crystals, relax(potential, crystals, settings), strict=True):
+        assert (ours.status, ours.n_steps) == ("not_converged", 10)
+        assert ours.reason == f"{ase_residual(start, ours, potential):.3g} eV/Å left after 10 steps (limit 0.0001)"
+        result = potential.evaluate([ours.atoms])[0]
+        assert ours.energy == pytest.approx(result.energy, rel=0, abs=1e-9)
+        assert ours.max_force == pytest.approx(np.linalg.norm(result.forces, axis=1).max(), rel=0, abs=1e-9)
+        assert ours.max_stress == pytest.approx(abs(result.stress).max(), rel=0, abs=1e-9)
+
+
+def test_converging_at_the_last_step_is_convergence() -> None:
+    potential, start = LennardJones(), lj_crystals()[1]
+    [free] = relax(potential, [start])
+    [tight] = relax(potential, [start], RelaxationSettings(max_steps=free.n_steps))
+    [short] = relax(potential, [start], RelaxationSettings(max_steps=free.n_steps - 1))
+    assert (free.status, tight.status, short.status) == ("ok", "ok", "not_converged")
+
+
+def test_a_relaxed_structure_is_done_at_once() -> None:
+    potential = LennardJones()
+    [once] = relax(potential, lj_crystals()[:1])
+    [again] = relax(potential, [once.atoms])
+    assert (again.status, again.n_steps) == ("ok", 0)
+    assert_same_geometry(again.atoms, once.atoms, 1e-12)
+
+
+def test_no_steps_evaluate_only() -> None:
+    potential, crystals = LennardJones(), lj_crystals()
+    results = relax(potential, crystals, RelaxationSettings(max_steps=0))
+    for start, ours, expected in zip(crystals, results, potential.evaluate(crystals), strict=True):
+        assert (ours.status, ours.reason, ours.n_steps) == ("ok", "", 0)
+        assert ours.energy == pytest.approx(expected.energy, rel=0, abs=1e-10)
+        assert ours.max_force == pytest.approx(np.linalg.norm(expected.forces, axis=1).max(), rel=0, abs=1e-10)
+        assert ours.max_stress > 0.01
+        assert_same_geometry(ours.atoms, start, 0.0)
+
+
+def test_inputs_are_not_changed_and_their_extras_survive() -> None:
+    crystals = lj_crystals()
+    for k, atoms in enumerate(crystals):
+        atoms.info["name"] = f"crystal {k}"
+        atoms.set_array("label", np.arange(len(atoms)))
+    before = [atoms.copy() for atoms in crystals]
+    results = relax(LennardJones(), crystals)
+    assert crystals == before
+    for k, result in enumerate(results):
+        assert result.atoms is not crystals[k]
+        assert result.atoms.info["name"] == f"crystal {k}"
+        assert result.atoms.arrays["label"].tolist() == list(range(len(crystals[k])))
+        assert (result.atoms.numbers == crystals[k].numbers).all()
+
+
+def test_no_structures_give_no_results() -> None:
+    assert relax(LennardJones(), []) == []
