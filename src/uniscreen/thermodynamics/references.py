@@ -7,7 +7,7 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from uniscreen.thermodynamics.entries import (
     CompetingEntry,
     EntriesBySystem,
     ParsedEntry,
+    amounts_of,
     by_system,
     describe,
     entries_within,
@@ -27,8 +28,9 @@ from uniscreen.thermodynamics.entries import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
+    from pymatgen.core import Composition
     from pymatgen.entries.computed_entries import ComputedEntry
 
 _THERMO_TYPES = {"PBE": "GGA_GGA+U", "r2SCAN": "R2SCAN"}
@@ -92,6 +94,11 @@ class ReferenceSet:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def with_phases(self, phases: Iterable[tuple[str, Composition, float]]) -> ReferenceSet:
+        """Add phases, each an id, a composition and its total energy (eV) in the set's own scheme."""
+        added = [CompetingEntry(name, amounts_of(composition), energy) for name, composition, energy in phases]
+        return replace(self, entries=(*self.entries, *added))
 
     @cached_property
     def terminals(self) -> dict[str, CompetingEntry]:

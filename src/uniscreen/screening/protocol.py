@@ -1,0 +1,58 @@
+"""What the parent and its worker processes say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uniscreen.screening.settings import ScreenSettings
+    from uniscreen.structures.candidate import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of work: candidates with their places in the input. It is recorded whole."""
+
+    candidates: tuple[tuple[int, Candidate], ...]
+
+    @property
+    def number(self) -> int:
+        """What it is known by: the place of its first candidate."""
+        return self.candidates[0][0]
+
+    @property
+    def indices(self) -> list[int]:
+        """The places of its candidates in the input."""
+        return [index for index, _ in self.candidates]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Parent to worker, once: what to load and where to record."""
+
+    settings: ScreenSettings
+    part: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Worker to parent: the model is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Worker to parent: the unit is on the disk; the statuses of its candidates."""
+
+    unit: int
+    statuses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Worker to parent: it cannot start, and why. ``expected``: the text is meant for the user as it is."""
+
+    message: str
+    expected: bool

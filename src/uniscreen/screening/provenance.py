@@ -1,0 +1,60 @@
+"""Where numbers come from: versions, model, settings, hardware."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uniscreen.potentials.cards import ModelCard
+
+PACKAGES = ("torch", "chgnet", "pymatgen", "ase", "numpy", "scipy", "spglib", "vesin", "pandas")
+
+
+def environment() -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def hardware(device: str, n_workers: int) -> dict[str, Any]:
+    """What the run was computed on."""
+    described: dict[str, Any] = {
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": usable_cores(),
+        "device": device,
+        "workers": n_workers,
+    }
+    if device == "cuda":
+        import torch
+
+        described["gpu"] = torch.cuda.get_device_name()
+    return described
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe_card(card: ModelCard) -> dict[str, Any]:
+    """The model card as plain values."""
+    return asdict(card) | {"aliases": list(card.aliases), "elements": sorted(card.elements)}
+
+
+def _processor() -> str:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+            return next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "unknown")
+    except OSError:
+        return platform.processor() or "unknown"

@@ -1,0 +1,86 @@
+"""What is recorded of one candidate as soon as it is done; all else in the results is derived from it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Status = Literal[
+    "ok",
+    "not_converged",
+    "unsupported_element",
+    "invalid_structure",
+    "isolated_atoms",
+    "too_large",
+    "exploded",
+    "failed",
+    "worker_crash",
+]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+EVALUATED: frozenset[Status] = frozenset({"ok", "not_converged"})
+"""The statuses whose rows have energies."""
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """A structure as plain values: atomic numbers, positions (n, 3) Å, cell (3, 3) Å, moments (n,) μ_B or None."""
+
+    numbers: list[int]
+    positions: list[list[float]]
+    cell: list[list[float]]
+    magnetic_moments: list[float] | None = None
+
+    @classmethod
+    def of(cls, atoms: Atoms, *, moments: bool) -> Crystal:
+        """Take the values out of ASE Atoms."""
+        return cls(
+            numbers=atoms.numbers.tolist(),
+            positions=atoms.positions.tolist(),
+            cell=atoms.cell.array.tolist(),
+            magnetic_moments=atoms.get_initial_magnetic_moments().tolist() if moments else None,
+        )
+
+    def atoms(self) -> Atoms:
+        """Periodic ASE Atoms, without the moments."""
+        from ase import Atoms
+
+        return Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=True)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The outcome of one candidate.
+
+    ``index`` is its place in the input. ``energy`` is the model's own total energy in eV, ``max_force`` in eV/Å,
+    ``max_stress`` in eV/Å³, ``volume_change`` the final over the initial volume minus one. ``crystal`` is the relaxed
+    structure. All that could not be had is None.
+    """
+
+    index: int
+    id: str
+    status: Status
+    reason: str = ""
+    formula: str = ""
+    n_atoms: int | None = None
+    n_steps: int | None = None
+    energy: float | None = None
+    max_force: float | None = None
+    max_stress: float | None = None
+    volume_change: float | None = None
+    space_group_initial: str = ""
+    space_group_final: str = ""
+    crystal: Crystal | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; floats survive the round trip to the last bit."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Record:
+        """Read what ``as_dict`` wrote."""
+        crystal = values["crystal"]
+        return cls(**{**values, "crystal": None if crystal is None else Crystal(**crystal)})

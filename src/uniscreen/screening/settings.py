@@ -1,0 +1,42 @@
+"""What decides the numbers of a screen, and only that: two runs with equal settings give equal results."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from uniscreen.errors import InputError
+
+if TYPE_CHECKING:
+    from uniscreen.potentials.loading import Device
+
+
+@dataclass(frozen=True)
+class ScreenSettings:
+    """Settings of one screen.
+
+    ``relax`` positions and cell to ``fmax`` (eV/Å) in at most ``max_steps`` steps, or evaluate as given;
+    structures of more than ``max_atoms`` atoms are not evaluated; ``limit`` keeps the first candidates only;
+    ``deterministic`` fixes which candidates share a batch, so that results are the same to the last bit.
+    """
+
+    model: str = "chgnet-0.3.0"
+    device: Device = "auto"
+    relax: bool = True
+    fmax: float = 0.05
+    max_steps: int = 500
+    max_atoms: int = 1000
+    limit: int | None = None
+    deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("max_steps", 1), ("max_atoms", 1), ("limit", 1)):
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise InputError(f"--{name.replace('_', '-')} is {value}, expected at least {lowest}.")
+        if not 0 < self.fmax < float("inf"):
+            raise InputError(f"--fmax is {self.fmax}, expected a positive force in eV/Å, e.g. 0.05.")
+
+    def as_dict(self) -> dict[str, object]:
+        """The settings as plain values, as they are written to the manifest."""
+        return asdict(self)

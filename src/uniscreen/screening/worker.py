@@ -1,0 +1,115 @@
+"""A worker process: loads the model once, evaluates units of work, and records each one before it reports it.
+
+Run as ``python -m uniscreen.screening.worker FD`` by the pool, which holds the other end of the connection FD.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import deque
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from uniscreen.errors import UniscreenError
+from uniscreen.screening.evaluator import CandidateEvaluator
+from uniscreen.screening.protocol import Done, Failure, Ready, Start, Unit
+from uniscreen.screening.store import RecordWriter
+
+if TYPE_CHECKING:
+    from uniscreen.screening.record import Record
+
+
+class _Worker:
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.parent = os.getppid()
+        start: Start = connection.recv()
+        self.deterministic = start.settings.deterministic
+        potential = _load(start)
+        self.evaluator = CandidateEvaluator(potential, start.settings)
+        self.writer = RecordWriter(start.part)
+        self.unit_of: dict[int, int] = {}
+        connection.send(Ready())
+
+    def run(self) -> None:
+        """Work until the parent closes the connection."""
+        while True:
+            if self.deterministic:
+                self._whole_unit(self.connection.recv())
+            else:
+                self._in_flight()
+
+    def _whole_unit(self, unit: Unit) -> None:
+        """A batch holds only candidates of this unit, so its numbers depend on nothing else."""
+        waiting, records = deque(unit.candidates), []
+        while waiting or not self.evaluator.idle:
+            while waiting and self.evaluator.wants_more:
+                if (record := self.evaluator.add(*waiting.popleft())) is not None:
+                    records.append(record)
+            records += self.evaluator.step()
+            self._leave_if_orphaned()
+        self._commit(unit.number, sorted(records, key=lambda record: record.index))
+
+    def _in_flight(self) -> None:
+        """Take up what there is room for, then move everything by one step."""
+        while self.evaluator.wants_more and (self.evaluator.idle or self.connection.poll()):
+            unit: Unit = self.connection.recv()
+            for index, candidate in unit.candidates:
+                self.unit_of[index] = unit.number
+                if (record := self.evaluator.add(index, candidate)) is not None:
+                    self._commit_one(record)
+        for record in self.evaluator.step():
+            self._commit_one(record)
+        self._leave_if_orphaned()
+
+    def _commit_one(self, record: Record) -> None:
+        self._commit(self.unit_of.pop(record.index), [record])
+
+    def _commit(self, unit: int, records: list[Record]) -> None:
+        self._leave_if_orphaned()
+        self.writer.commit_records(records)
+        self.connection.send(Done(unit, tuple(record.status for record in records)))
+
+    def _leave_if_orphaned(self) -> None:
+        """A parent that was killed no longer holds the folder's lock: record nothing more."""
+        if os.getppid() != self.parent:
+            raise EOFError
+
+
+def _load(start: Start):  # type: ignore[no-untyped-def]  # Potential would import torch before its threads are set
+    """Load the potential, with one thread of torch: two were slower (2.5 times, CHGNet on 2 cores)."""
+    import torch
+
+    from uniscreen.potentials import load_potential
+
+    potential = load_potential(start.settings.model, device=start.settings.device)
+    if potential.device.type == "cpu":
+        torch.set_num_threads(1)
+    if start.settings.deterministic:
+        torch.use_deterministic_algorithms(mode=True)
+    return potential
+
+
+def main() -> int:
+    """Serve one parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    connection = Connection(int(sys.argv[1]))
+    try:
+        worker = _Worker(connection)
+    except (EOFError, BrokenPipeError):
+        return 0
+    except Exception as error:  # told to the parent, which ends the run
+        expected = isinstance(error, UniscreenError)
+        connection.send(Failure(str(error) if expected else f"{type(error).__name__}: {error}", expected))
+        raise
+    try:
+        worker.run()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return 0
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

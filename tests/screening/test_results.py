@@ -1,0 +1,146 @@
+"""From records to the table: ranks, flags, corrections, what a spreadsheet sees."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from ase.build import bulk
+
+from uniscreen.potentials import find_card
+from uniscreen.screening.outputs import csv_bytes, write_outputs
+from uniscreen.screening.record import Crystal, Record
+from uniscreen.screening.results import COLUMN_TYPES, Competition, hull_scheme, required_correction, results_table
+from uniscreen.thermodynamics import CorrectionScheme, ReferenceSet, elemental_references
+
+CARD = find_card("chgnet-0.3.0")
+MU = elemental_references("PBE")
+
+
+def competition():
+    return Competition(ReferenceSet.from_elements("PBE"), among_candidates=True)
+
+
+def made(index, symbols, formation_energy, status="ok", **changes) -> Record:
+    """A record whose energy gives this formation energy (eV/atom) against the elemental references."""
+    atoms = bulk(symbols, "rocksalt", a=5.0) if len(symbols) > 2 else bulk(symbols, "fcc", a=4.0)
+    energy = sum(MU[s] for s in atoms.get_chemical_symbols()) + len(atoms) * formation_energy
+    record = Record(
+        index=index,
+        id=f"c{index}",
+        status=status,
+        formula=symbols,
+        n_atoms=len(atoms),
+        n_steps=3,
+        energy=energy,
+        max_force=0.01,
+        max_stress=0.001,
+        volume_change=0.02,
+        space_group_initial="Fm-3m (225)",
+        space_group_final="Fm-3m (225)",
+        crystal=Crystal.of(atoms, moments=False),
+    )
+    return replace(record, **changes)
+
+
+def table_of(*records, columns=None, against=None):
+    columns = pd.DataFrame(index=range(len(records))) if columns is None else columns
+    return results_table(records, CARD, against or competition(), columns)
+
+
+def test_ranks_by_hull_distance_and_numbers_are_per_atom():
+    # Two polymorphs: the lower lies 0.3 eV/atom below the other, its only competitor at that composition.
+    table = table_of(made(0, "NaCl", -1.7), made(1, "NaCl", -2.0), made(2, "MgO", -1.0))
+    assert table["id"].tolist() == ["c2", "c1", "c0"]
+    assert table["rank"].tolist() == [1, 2, 3]
+    np.testing.assert_allclose(table["formation_energy_eV_per_atom"], [-1.0, -2.0, -1.7], atol=1e-12)
+    np.testing.assert_allclose(table["e_above_hull_eV_per_atom"], [-1.0, -0.3, 0.3], atol=1e-12)
+    np.testing.assert_allclose(table["max_stress_GPa"], 0.160217662, rtol=1e-6)
+    np.testing.assert_allclose(table["volume_change_percent"], 2.0)
+
+
+def test_unconverged_and_failed_rows_have_no_rank_and_do_not_compete():
+    unconverged = made(0, "NaCl", -3.0, status="not_converged", reason="too slow")
+    failed = Record(1, "c1", "invalid_structure", "no such file")
+    table = table_of(unconverged, failed, made(2, "NaCl", -2.0)).set_index("id")
+    assert table["rank"].isna().to_dict() == {"c2": False, "c0": True, "c1": True}
+    np.testing.assert_allclose(table.loc["c2", "e_above_hull_eV_per_atom"], -2.0)
+    np.testing.assert_allclose(table.loc["c0", "e_above_hull_eV_per_atom"], -1.0)  # below c2
+    assert table.loc["c1"].filter(like="_eV").isna().all()
+    assert table.loc["c1", "reason"] == "no such file"
+
+
+def test_flags():
+    far = made(0, "NaCl", -6.0, volume_change=-0.25, space_group_final="P1 (1)")
+    missing = made(1, "Yb", 0.0, crystal=None) if "Yb" in MU else made(1, "Na", 0.0)
+    crystal = Crystal.of(bulk("Yb", "fcc", a=5.5), moments=False)
+    missing = replace(missing, crystal=crystal, formula="Yb")
+    table = table_of(far, missing).set_index("id")
+    assert table.loc["c0", "flags"] == "large_volume_change;space_group_changed;unusual_formation_energy"
+    assert table.loc["c1", "flags"] == "missing_terminal:Yb"
+    assert np.isnan(table.loc["c1", "e_above_hull_eV_per_atom"])
+    assert table["rank"].to_dict() == {"c0": 1, "c1": 2}
+
+
+def test_far_below_a_fixed_hull_is_flagged():
+    fixed = Competition(ReferenceSet.from_elements("PBE"), among_candidates=False)
+    assert table_of(made(0, "NaCl", -0.09), against=fixed)["flags"].tolist() == [""]
+    assert table_of(made(0, "NaCl", -0.11), against=fixed)["flags"].tolist() == ["far_below_hull"]
+
+
+def test_carried_columns_follow_and_never_replace_ours():
+    columns = pd.DataFrame({"rank": [7, 8], "origin": ["x", "y"], "icsd": [1, 2]})
+    table = table_of(made(0, "NaCl", -1.0), made(1, "MgO", -2.0), columns=columns)
+    assert list(table.columns) == [*COLUMN_TYPES, "input_rank", "origin", "icsd"]
+    assert table[["id", "input_rank", "origin"]].to_numpy().tolist() == [["c1", 8, "y"], ["c0", 7, "x"]]
+
+
+def test_mp2020_is_applied_to_raw_energies_only():
+    raw = replace(CARD, energy_convention="raw")
+    assert required_correction(CARD) is CorrectionScheme.NONE
+    assert required_correction(raw) is CorrectionScheme.MP2020
+    assert hull_scheme(CARD) is hull_scheme(raw) is CorrectionScheme.MP2020
+    table = results_table([made(0, "MgO", -1.0)], raw, competition(), pd.DataFrame(index=[0]))
+    # MP2020 oxide correction: -0.687 eV per O (Wang et al. 2021), half of the atoms are O.
+    np.testing.assert_allclose(table["correction_eV_per_atom"], -0.687 / 2, atol=1e-9)
+    np.testing.assert_allclose(table["formation_energy_eV_per_atom"], -1.0 - 0.687 / 2, atol=1e-9)
+    assert required_correction(find_card("chgnet-r2scan")) is CorrectionScheme.NONE
+    assert hull_scheme(find_card("chgnet-r2scan")) is CorrectionScheme.NONE
+
+
+def test_text_that_a_spreadsheet_would_run_is_defused_and_numbers_are_not():
+    columns = pd.DataFrame({"note": ["=1+1", "@cmd"], "charge": [-1, 2], "=bad": ["-x", "plain"]})
+    table = table_of(made(0, "NaCl", -2.0), made(1, "MgO", -1.0), columns=columns)
+    read = pd.read_csv(io.BytesIO(csv_bytes(table)))
+    assert read["note"].tolist() == ["'=1+1", "'@cmd"]
+    assert read["'=bad"].tolist() == ["'-x", "plain"]
+    assert read["charge"].tolist() == [-1, 2]
+    assert (read["formation_energy_eV_per_atom"] < 0).all()
+
+
+def test_every_file_reads_back_with_its_types(tmp_path):
+    from ase.io import read
+
+    records = [made(0, "NaCl", -1.0), Record(1, "c1", "failed", "boom"), made(2, "MgO", -2.0, status="not_converged")]
+    table = table_of(*records, columns=pd.DataFrame({"known": [True, False, True]}))
+    write_outputs(tmp_path, table, {r.id: r for r in records}, {"seconds": 1.0})
+    parquet = pd.read_parquet(tmp_path / "results.parquet")
+    pd.testing.assert_frame_equal(parquet, table)
+    csv = pd.read_csv(tmp_path / "results.csv", dtype=COLUMN_TYPES, keep_default_na=False, na_values=[""])
+    for name in table.columns:
+        if table[name].dtype.kind in "fi":
+            np.testing.assert_array_equal(
+                csv[name].to_numpy(float, na_value=np.nan), table[name].to_numpy(float, na_value=np.nan)
+            )
+    frames = read(tmp_path / "relaxed.extxyz", ":")
+    assert [frame.info["id"] for frame in frames] == ["c0", "c2"]
+    assert frames[0].get_potential_energy() == pytest.approx(records[0].energy, abs=1e-6)
+
+
+def test_no_candidate_at_all_could_be_evaluated(tmp_path):
+    records = [Record(0, "c0", "failed", "boom")]
+    table = table_of(*records)
+    write_outputs(tmp_path, table, {"c0": records[0]}, {})
+    assert pd.read_parquet(tmp_path / "results.parquet")["rank"].isna().all()
+    assert (tmp_path / "relaxed.extxyz").read_text() == ""
