@@ -1,0 +1,184 @@
+"""What the numbers of a screening report mean and do not mean, and what each flag says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uniscreen.reports.text import plural
+
+if TYPE_CHECKING:
+    from uniscreen.reports.results import ScreenResults
+
+_PUBLISHED_MAE_MEV = {"chgnet-0.3.0": 63}
+"""Mean absolute error of the distance to the hull on new crystals, meV/atom, by model.
+
+Source: Matbench Discovery (Riebesell et al., Nat. Mach. Intell. 7, 836 (2025)), unique prototypes of WBM.
+"""
+
+FLAGS = {
+    "missing_terminal": "An element (named after the colon) has no reference entry, so there is no hull "
+    "distance. Add an entry of the element to the references.",
+    "large_volume_change": "The volume changed far more than relaxing a good guess does. The guess was far "
+    "off, or the crystal left its structure type; compare the relaxed structure with what you meant.",
+    "space_group_changed": "The relaxed crystal has another space group than the given one: symmetry was "
+    "broken or gained, and the candidate may have become another phase.",
+    "far_below_hull": "Further below the hull than new phases usually are. More often a missing competing "
+    "phase or a failure of the potential than a discovery; check these first.",
+    "unusual_formation_energy": "A formation energy beyond that of any known compound, in either direction: "
+    "most likely a failure of the potential.",
+}
+_UNKNOWN_FLAG = "Set by the screening; see its documentation."
+
+
+@dataclass(frozen=True)
+class Note:
+    """A headed paragraph."""
+
+    heading: str
+    text: str
+
+
+@dataclass(frozen=True)
+class FlagNote:
+    """A flag that occurs, how many candidates have it, and its meaning."""
+
+    flag: str
+    count: int
+    meaning: str
+
+
+def notes(results: ScreenResults) -> list[Note]:
+    """Say what the results rest on, for this model, these references and these candidates."""
+    return [
+        Note("A potential, not a calculation", _potential(results)),
+        Note("Uncertainty of one distance", _uncertainty(results)),
+        Note("The hull knows only the competitors it was given", _competitors(results)),
+        Note("Negative distances", _negative(results)),
+        Note("Functional and corrections", _corrections(results)),
+        Note(
+            "0 K, no entropy",
+            "All energies are of static crystals at 0 K without zero-point motion. Vibrations, disorder, "
+            "magnetism beyond what the model learnt, pressure and kinetics are not in them. A phase within "
+            "some tens of meV/atom above the hull can often be made, and one on it need not be.",
+        ),
+        Note("What is not ranked", _unranked(results)),
+    ]
+
+
+def flag_notes(results: ScreenResults) -> list[FlagNote]:
+    """List the flags that occur, the most frequent first; what follows a colon is a flag's detail."""
+    counts: Counter[str] = Counter()
+    for flags in results.frame["flags"]:
+        counts.update({flag.split(":")[0].strip() for flag in flags.split(";")} - {""})
+    return [
+        FlagNote(flag, count, FLAGS.get(flag, _UNKNOWN_FLAG))
+        for flag, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _model(results: ScreenResults) -> str:
+    return str(results.section("model").get("name") or "the model")
+
+
+def _potential(results: ScreenResults) -> str:
+    architecture = results.section("model").get("architecture")
+    kind = f", a universal potential of the {architecture} architecture," if architecture else ""
+    return (
+        f"Every energy comes from {_model(results)}{kind} used zero-shot unless it was fine-tuned on "
+        "related crystals. It orders candidates for DFT; it does not replace DFT. Universal potentials "
+        "trained on near-equilibrium crystals are also systematically soft: forces, elastic moduli and "
+        "barriers away from equilibrium come out too small (Deng et al., npj Comput. Mater. 11, 9 (2025)), "
+        "so that an energy far from anything in the training data is the least reliable."
+    )
+
+
+def _uncertainty(results: ScreenResults) -> str:
+    published = _PUBLISHED_MAE_MEV.get(_model(results))
+    if published is None:
+        size, how_large = (
+            "For universal potentials of this generation, published mean absolute errors of the distance to "
+            "the hull on crystals they were not trained on are about 30 to 80 meV/atom; there is no published "
+            "figure in this report for this model.",
+            "that error",
+        )
+    else:
+        size, how_large = (
+            f"Published mean absolute error of this model's distance to the hull on crystals it was not "
+            f"trained on: {published} meV/atom (Matbench Discovery, WBM test set; not measured on your "
+            "candidates).",
+            f"about {published} meV/atom",
+        )
+    return (
+        f"{size} Whether a single candidate whose distance is smaller than {how_large} is stable is therefore not "
+        "decided. The thresholds of 25, 50 and 100 meV/atom say how many calculations a choice costs, not how "
+        "many candidates are stable. Errors of chemically similar phases partly cancel, so an order among them "
+        "is worth more than an absolute distance."
+    )
+
+
+def _competitors(results: ScreenResults) -> str:
+    source = results.section("references").get("source")
+    named = f" ({source})" if source else ""
+    if results.hull_of_candidates:
+        return (
+            f"Candidates compete with each other and with the DFT energies of the elements{named}, nothing else. "
+            "A competing phase that is not among the candidates is missing from the hull, and adding it can "
+            "only lower the hull and raise distances: a candidate without its known competitors looks more "
+            "stable than it is, and read as distances to the full hull these numbers are lower limits, apart from "
+            "the potential's error. Compounds are all evaluated with the potential, but elements with DFT, so errors "
+            "cancel between compounds and not between a compound and the elements."
+        )
+    return (
+        f"Candidates compete with the reference entries{named}, a fixed hull of DFT energies; they do not "
+        "compete with each other, so two polymorphs can both lie below it. A competing phase that is not in "
+        "the file is missing: adding it can only raise distances, so a candidate looks more stable than it "
+        "is. The potential's error for the candidate enters its distance in full, since the hull has none of it."
+    )
+
+
+def _negative(results: ScreenResults) -> str:
+    if results.hull_of_candidates:
+        return (
+            "A candidate on the hull has a negative number: the energy by which it lies below the hull of all "
+            "others. The more negative, the more the others would have to gain to displace it. Two identical "
+            "candidates both get zero."
+        )
+    return (
+        "A negative number means that the candidate lies below the hull of the references: if it held, the known "
+        "phases at this composition would decompose into it. A candidate that already is one of the "
+        "references comes out near zero, up to the potential's error."
+    )
+
+
+def _corrections(results: ScreenResults) -> str:
+    model, references = results.section("model"), results.section("references")
+    functional = model.get("functional") or "an unstated functional"
+    corrected = int((results.ok["correction_eV_per_atom"].fillna(0) != 0).sum())
+    if model.get("energy_convention") == "MP2020-corrected":
+        how = (
+            "Its training labels already carried the Materials Project's corrections (MP2020), so they are in "
+            "its energies and were not applied again."
+        )
+    elif corrected:
+        how = (
+            "It predicts raw DFT energies; the Materials Project's corrections (MP2020) were added after "
+            f"relaxing and changed {plural(corrected, 'candidate')}."
+        )
+    else:
+        how = "It predicts raw DFT energies, and none was changed by a correction."
+    scheme = references.get("scheme")
+    hull = f" The references are {references.get('functional') or 'of an unstated functional'} (corrections: {scheme})."
+    return f"{_model(results)} reproduces {functional} energies, with that functional's own errors. {how}" + (
+        hull if scheme else ""
+    )
+
+
+def _unranked(results: ScreenResults) -> str:
+    return (
+        "A relaxation that ran out of steps (not_converged) has an energy that is too high by an unknown amount, so "
+        "it is listed but not ranked and takes no part in counts and figures. The same holds for candidates that "
+        f"failed. Here: {results.n_not_converged:,} not converged, "
+        f"{len(results.not_ok) - results.n_not_converged:,} not evaluated."
+    )

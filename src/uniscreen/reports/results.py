@@ -1,0 +1,170 @@
+"""A screening's results folder, read back: the table of candidates and the record of the run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from uniscreen.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pandas import DataFrame
+
+OK = "ok"
+NOT_CONVERGED = "not_converged"
+THRESHOLDS_MEV = (0, 25, 50, 100)
+"""Distances above the hull, meV/atom, that candidates are counted within."""
+
+TEXT_COLUMNS = (
+    "id",
+    "status",
+    "reason",
+    "formula",
+    "model",
+    "decomposition",
+    "space_group_initial",
+    "space_group_final",
+    "flags",
+)
+NUMBER_COLUMNS = (
+    "rank",
+    "n_atoms",
+    "energy_eV_per_atom",
+    "correction_eV_per_atom",
+    "formation_energy_eV_per_atom",
+    "e_above_hull_eV_per_atom",
+    "n_steps",
+    "max_force_eV_per_A",
+    "max_stress_GPa",
+    "volume_change_percent",
+)
+
+
+@dataclass(frozen=True)
+class ScreenResults:
+    """One row a candidate, sorted by rank, with the run's record and a checksum of both files.
+
+    Known text columns hold no missing values (they are ""), known number columns are float64 with NaN; in
+    addition ``distance_meV`` is the distance to the hull in meV/atom.
+    """
+
+    frame: DataFrame
+    carried: tuple[str, ...]
+    run: Mapping[str, Any]
+    sha256: str
+
+    @classmethod
+    def read(cls, folder: Path) -> ScreenResults:
+        """Read ``results.parquet`` and ``run.json``.
+
+        Raises:
+            InputError: a file is missing or cannot be read, or the table lacks a column.
+
+        """
+        raw_table = _read(folder / "results.parquet")
+        raw_run = _read(folder / "run.json")
+        table = _table(folder / "results.parquet")
+        known = {*TEXT_COLUMNS, *NUMBER_COLUMNS}
+        if missing := [column for column in (*TEXT_COLUMNS, *NUMBER_COLUMNS) if column not in table.columns]:
+            raise InputError(
+                f"{folder / 'results.parquet'} has no column {', '.join(missing)}; expected the table that "
+                "'uniscreen screen' writes."
+            )
+        return cls(
+            frame=_normalised(table),
+            carried=tuple(column for column in map(str, table.columns) if column not in known),
+            run=_run(raw_run, folder / "run.json"),
+            sha256=hashlib.sha256(raw_table + raw_run).hexdigest(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @cached_property
+    def ok(self) -> DataFrame:
+        """Candidates that were relaxed."""
+        return self.frame[self.frame["status"] == OK]
+
+    @cached_property
+    def ranked(self) -> DataFrame:
+        """Relaxed candidates with a rank, best first."""
+        return self.ok[self.ok["rank"].notna()].sort_values("rank", kind="stable")
+
+    @cached_property
+    def not_ok(self) -> DataFrame:
+        """Candidates that could not be evaluated or did not converge."""
+        return self.frame[self.frame["status"] != OK]
+
+    @cached_property
+    def n_not_converged(self) -> int:
+        """How many relaxations ran out of steps."""
+        return int((self.frame["status"] == NOT_CONVERGED).sum())
+
+    @cached_property
+    def distances(self) -> list[float]:
+        """Distances to the hull of relaxed candidates that have one, meV/atom, ascending."""
+        return sorted(self.ok["distance_meV"].dropna().tolist())
+
+    def n_within(self, threshold_meV: float) -> int:  # noqa: N803 (the unit's own capital)
+        """How many candidates lie at most ``threshold_meV`` (meV/atom) above the hull, or below it."""
+        return sum(distance <= threshold_meV for distance in self.distances)
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return a part of the run's record; empty where it has none."""
+        value = self.run.get(name)
+        return value if isinstance(value, Mapping) else {}
+
+    @property
+    def hull_of_candidates(self) -> bool:
+        """Whether candidates compete with each other, rather than with a fixed hull of references."""
+        return self.section("references").get("hull") == "candidates"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"Cannot read {path} ({error.strerror}). Expected a results folder of 'uniscreen screen' with "
+            "results.parquet and run.json."
+        ) from error
+
+
+def _table(path: Path) -> DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except (ValueError, OSError) as error:  # pyarrow's own errors are subclasses of these
+        raise InputError(f"{path} is not a Parquet table ({error}). Run 'uniscreen screen' again.") from error
+
+
+def _run(raw: bytes, path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(raw)
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error}). Run 'uniscreen screen' again.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}, expected a dict with the run's record.")
+    return content
+
+
+def _normalised(table: DataFrame) -> DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    frame = table.rename(columns=str).reset_index(drop=True)
+    for column in TEXT_COLUMNS:
+        frame[column] = frame[column].astype(object).where(frame[column].notna(), "").map(str)
+    for column in NUMBER_COLUMNS:
+        numbers = pd.to_numeric(frame[column], errors="coerce").astype("Float64").astype("float64")
+        frame[column] = numbers.where(np.isfinite(numbers))
+    # Rounded far below any meaning, so that 0.025 eV/atom counts as within 25 meV/atom.
+    frame["distance_meV"] = (frame["e_above_hull_eV_per_atom"] * 1000).round(9)
+    return frame

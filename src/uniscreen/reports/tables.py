@@ -1,0 +1,206 @@
+"""The tables of a screening report: cells with the text to show and the value to sort by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from uniscreen.reports.text import MISSING, breakable, chemical, is_missing, number, plain, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pandas import DataFrame, Series
+
+    from uniscreen.reports.results import ScreenResults
+
+CARRIED_SHOWN = 6
+"""Columns of the input shown beside the results."""
+LARGE_VOLUME_CHANGE = 10.0
+"""Percent."""
+OUTLIERS_SHOWN = 200
+FAILED_SHOWN = 5000
+
+_LAST = "1e308"
+"""Sorts a missing number behind all others; infinity is no number to DataTables."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """``text`` is shown, ``order`` (if any) sorted by, ``title`` shown on hovering; ``kind`` is its CSS class."""
+
+    text: str
+    order: str | None = None
+    title: str = ""
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Header cells, rows of cells, and a sentence on what was left out."""
+
+    headers: Sequence[Cell]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StatusCount:
+    """How many candidates ended in a status, and one of their reasons."""
+
+    status: str
+    count: int
+    example_id: str
+    example_reason: str
+
+
+def top_table(results: ScreenResults, top: int) -> Table:
+    """Tabulate the best ``top`` ranked candidates with what is known of them."""
+    shown = results.ranked.head(top)
+    carried = results.carried[:CARRIED_SHOWN]
+    names = [
+        ("Rank", "number"),
+        ("Id", "id"),
+        ("Formula", "text"),
+        ("E above hull, meV/atom", "number"),
+        ("Formation energy, eV/atom", "number"),
+        ("Competing phases", "text"),
+        ("Volume change, %", "number"),
+        ("Space group", "text"),
+        ("Steps", "number"),
+        ("Flags", "flags"),
+    ]
+    hints = {"Competing phases": "shares of the atoms"}
+    headers = [Cell(text, title=hints.get(text, ""), kind=kind) for text, kind in names]
+    headers += [Cell(shortened(name, 30), title=name, kind=_carried_kind(shown[name])) for name in carried]
+    return Table(headers, [_top_row(row, carried) for row in records(shown)], _left_out(results.carried))
+
+
+def outlier_table(results: ScreenResults) -> Table:
+    """Tabulate candidates whose volume changed by more than 10 %, the largest change first."""
+    changed = results.ok[results.ok["volume_change_percent"].abs() > LARGE_VOLUME_CHANGE]
+    changed = changed.sort_values("volume_change_percent", key=abs, ascending=False, kind="stable")
+    headers = [
+        Cell("Id", kind="id"),
+        Cell("Formula"),
+        Cell("Volume change, %", kind="number"),
+        Cell("E above hull, meV/atom", kind="number"),
+        Cell("Space group"),
+        Cell("Flags", kind="flags"),
+    ]
+    rows = [
+        (
+            _text(row["id"], 80, "id"),
+            Cell(chemical(row["formula"])),
+            _number(row["volume_change_percent"], 1),
+            _number(row["distance_meV"], 1),
+            _space_groups(row),
+            _flags(row["flags"]),
+        )
+        for row in records(changed.head(OUTLIERS_SHOWN))
+    ]
+    more = len(changed) - OUTLIERS_SHOWN
+    return Table(headers, rows, f"{more:,} smaller changes beyond 10 % are not listed here." if more > 0 else "")
+
+
+def status_counts(results: ScreenResults) -> list[StatusCount]:
+    """Count candidates by status, other than ok, the most frequent first."""
+    return [
+        StatusCount(str(status), len(group), group["id"].iloc[0], group["reason"].iloc[0])
+        for status, group in sorted(results.not_ok.groupby("status", sort=True), key=lambda item: -len(item[1]))
+    ]
+
+
+def failed_table(results: ScreenResults) -> Table:
+    """List every candidate that is not ok, with its reason."""
+    headers = [Cell("Id", kind="id"), Cell("Formula"), Cell("Status"), Cell("Reason", kind="reason")]
+    rows = [
+        (
+            _text(row["id"], 80, "id"),
+            Cell(chemical(row["formula"]) or MISSING),
+            Cell(row["status"]),
+            Cell(shortened(row["reason"], 400) or MISSING, kind="reason"),
+        )
+        for row in records(results.not_ok.head(FAILED_SHOWN))
+    ]
+    more = len(results.not_ok) - FAILED_SHOWN
+    return Table(headers, rows, f"{more:,} more are in results.parquet." if more > 0 else "")
+
+
+def missing_terminals(results: ScreenResults) -> list[str]:
+    """Elements without a reference entry, which leave converged candidates without a hull distance."""
+    prefix = "missing_terminal:"
+    return sorted(
+        {
+            element.strip()
+            for flags in results.ok["flags"]
+            for flag in flags.split(";")
+            if flag.strip().startswith(prefix)
+            for element in flag.strip().removeprefix(prefix).split(",")
+        }
+    )
+
+
+def _top_row(row: dict[str, Any], carried: Sequence[str]) -> list[Cell]:
+    cells = [
+        _number(row["rank"], 0),
+        _text(row["id"], 60, "id"),
+        Cell(chemical(row["formula"])),
+        _number(row["distance_meV"], 1),
+        _number(row["formation_energy_eV_per_atom"], 3),
+        Cell(chemical(shortened(row["decomposition"], 120)) or MISSING, title=_if_cut(row["decomposition"], 120)),
+        _number(row["volume_change_percent"], 1),
+        _space_groups(row),
+        _number(row["n_steps"], 0),
+        _flags(row["flags"]),
+    ]
+    return [*cells, *(_carried(row[name]) for name in carried)]
+
+
+def records(frame: DataFrame) -> list[dict[str, Any]]:
+    """Rows as dicts by column name."""
+    return [{str(column): value for column, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _number(value: float, decimals: int) -> Cell:
+    return Cell(number(value, decimals), _LAST if is_missing(value) else repr(float(value)), kind="number")
+
+
+def _text(text: str, length: int, kind: str = "text") -> Cell:
+    return Cell(shortened(text, length), title=_if_cut(text, length), kind=kind)
+
+
+def _if_cut(text: str, length: int) -> str:
+    return shortened(text, 1000) if len(text) > length else ""
+
+
+def _space_groups(row: dict[str, Any]) -> Cell:
+    before, after = row["space_group_initial"], row["space_group_final"]
+    return Cell(before or after or MISSING) if before == after or not after else Cell(f"{before or '?'} → {after}")
+
+
+def _flags(flags: str) -> Cell:
+    text = "; ".join(flag.strip() for flag in flags.split(";") if flag.strip())
+    return Cell(breakable(shortened(text, 120)), title=_if_cut(text, 120), kind="flags")
+
+
+def _carried(value: Any) -> Cell:
+    if isinstance(value, int | float) and not isinstance(value, bool) and not is_missing(value):
+        text = f"{value:.6g}" if isinstance(value, float) else str(value)
+        return Cell(text, repr(value), kind="number")
+    return _text(plain(value), 60)
+
+
+def _carried_kind(column: Series) -> str:
+    import pandas as pd
+
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return "number" if numeric else "text"
+
+
+def _left_out(carried: Sequence[str]) -> str:
+    more = [shortened(name, 30) for name in carried[CARRIED_SHOWN:]]
+    if not more:
+        return ""
+    named = ", ".join(more[:8]) + (" …" if len(more) > 8 else "")
+    return f"Input columns in results.parquet but not in this table: {named}."
