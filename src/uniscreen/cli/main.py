@@ -1,0 +1,29 @@
+"""The ``uniscreen`` command."""
+
+from __future__ import annotations
+
+import click
+
+import uniscreen
+from uniscreen.cli.screen import screen
+from uniscreen.errors import UniscreenError
+
+
+class _Group(click.Group):
+    """Turns errors that are meant for the user into one line and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except UniscreenError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(uniscreen.__version__, prog_name="uniscreen")
+def main() -> None:
+    """Screen crystals with universal interatomic potentials."""
+
+
+main.add_command(screen)

@@ -1,0 +1,173 @@
+"""``uniscreen screen``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from uniscreen.screening import Progress, ScreenRun
+
+
+@click.command()
+@click.argument("candidates", type=click.Path(path_type=Path))
+@click.option("--model", default="chgnet-0.3.0", show_default=True, help="Name of a model card.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results. [default: <CANDIDATES>-screen]")
+@click.option(
+    "--references",
+    default="elements",
+    show_default=True,
+    metavar="FILE|elements",
+    help="Competing entries (JSON of pymatgen ComputedEntries) for the hull; 'elements': DFT elemental energies, and "
+    "the candidates compete with each other.",
+)
+@click.option("--no-relax", is_flag=True, help="Evaluate the structures as they are given.")
+@click.option("--fmax", type=float, default=0.05, show_default=True, help="Largest force left, eV/Å, cell included.")
+@click.option("--max-steps", type=int, default=500, show_default=True, help="Most relaxation steps a candidate.")
+@click.option("--max-atoms", type=int, default=1000, show_default=True, help="Skip larger structures.")
+@click.option("--limit", type=int, metavar="N", help="Take the first N candidates only.")
+@click.option("--workers", type=int, metavar="N", help="Processes. [default: one a core; one on a GPU]")
+@click.option("--deterministic", is_flag=True, help="The same bytes in results.csv on every run on one machine.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--top", type=int, default=10, show_default=True, help="How many candidates to print at the end.")
+@click.option("--restart", is_flag=True, help="Begin anew, discarding the run in the output folder.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def screen(
+    candidates: Path,
+    out: Path | None,
+    references: str,
+    workers: int | None,
+    top: int,
+    *,
+    restart: bool,
+    quiet: bool,
+    no_relax: bool,
+    **settings: Any,
+) -> None:
+    """Rank CANDIDATES by their distance to the convex hull.
+
+    CANDIDATES is a CSV or Parquet table (columns 'id' and one of 'structure', 'cif', 'poscar'), a folder of structure
+    files, a multi-frame extxyz file, or a JSON(.gz) list of pymatgen entries or structures.
+
+    The same command again continues a run that was interrupted.
+    """
+    from uniscreen.reports import write_screen_report
+    from uniscreen.screening import ScreenSettings, run_screen
+
+    with _progress(quiet=quiet) as on_progress:
+        try:
+            run = run_screen(
+                candidates,
+                ScreenSettings(relax=not no_relax, **settings),
+                out=out,
+                references=references,
+                workers=workers,
+                restart=restart,
+                on_progress=on_progress,
+            )
+        except KeyboardInterrupt:
+            click.echo("\nStopped. All finished candidates are recorded; the same command continues.", err=True)
+            sys.exit(130)
+    report = write_screen_report(run.folder, run.competition.references)
+    if not quiet:
+        _print_summary(run, report, top)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A progress bar with rate, time left and counts by status; SIGTERM stops as cleanly as Ctrl-C."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    if quiet:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    columns = (
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        TextColumn("left;", table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[counts]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+    )
+    with Bar(*columns, console=Console(stderr=True), expand=True) as bar:
+        task = bar.add_task("screening", total=None, rate="", counts="loading the model")
+
+        def update(progress: Progress) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            fresh = progress.n_done - progress.resumed
+            counts = ", ".join(f"{n} {status}" for status, n in sorted(progress.done.items(), key=_most_first))
+            bar.update(
+                task,
+                total=progress.total,
+                completed=progress.n_done,
+                rate=f"{fresh / elapsed:.2f}/s" if fresh and elapsed else "",
+                counts=counts or "loading the model",
+            )
+
+        yield update
+
+
+def _most_first(item: tuple[str, int]) -> tuple[bool, int, str]:
+    """``ok`` first, then by count."""
+    return item[0] != "ok", -item[1], item[0]
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _print_summary(run: ScreenRun, report: Path, top: int) -> None:
+    """Print how it went, the first candidates, and where the files are."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = run.table
+    counts = ", ".join(f"{n} {status}" for status, n in table["status"].value_counts().items())
+    console.print(f"{len(table)} candidates in {run.seconds:.0f} s: {counts}", highlight=False, soft_wrap=True)
+    ranked = table[table["rank"].notna()]
+    above = ranked["e_above_hull_eV_per_atom"]
+    within = ", ".join(f"{int((above <= limit / 1000).sum())} within {limit}" for limit in (0, 25, 50, 100))
+    console.print(f"Distance to the hull: {within} meV/atom", highlight=False, soft_wrap=True)
+    if top > 0 and len(ranked):
+        shown = Table(box=None, pad_edge=False)
+        for name in (
+            "rank",
+            "id",
+            "formula",
+            "above hull\nmeV/atom",
+            "formation\neV/atom",
+            "volume\nchange %",
+            "flags",
+        ):
+            shown.add_column(name, justify="left" if name in {"id", "formula", "flags"} else "right")
+        for _, row in ranked.head(top).iterrows():
+            shown.add_row(
+                str(row["rank"]),
+                Text(row["id"]),
+                row["formula"],
+                _number(1000 * row["e_above_hull_eV_per_atom"], ".0f"),
+                _number(row["formation_energy_eV_per_atom"], ".3f"),
+                _number(row["volume_change_percent"], "+.1f"),
+                row["flags"].replace(";", " "),
+            )
+        console.print(shown)
+    for name in (report.name, "results.csv", "results.parquet", "relaxed.extxyz", "run.json"):
+        console.print(Text(f"  {run.folder / name}"), soft_wrap=True)
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if value != value else format(value, form)  # NaN is not equal to itself

@@ -1,0 +1,82 @@
+"""The command line: help at once, errors in one line, results where they are said to be."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from uniscreen.cli.main import main
+
+DEMO = Path(__file__).parents[2] / "data" / "demo" / "candidates.csv"
+
+HEAVY = ("torch", "numpy", "pandas", "pymatgen", "ase", "chgnet", "plotly", "scipy", "rich")
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from uniscreen.cli.main import main\n"
+        "try: main(['screen', '--help'])\n"
+        "except SystemExit: pass\n"
+        f"sys.exit(' '.join(m for m in {HEAVY} if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == ""
+    assert "--references" in done.stdout
+
+
+def error_of(*arguments):
+    result = CliRunner().invoke(main, ["screen", *map(str, arguments)])
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def test_errors_are_one_line_and_say_what_to_do(tmp_path):
+    out = ("--out", tmp_path / "out")
+    assert "nowhere.csv" in error_of("nowhere.csv", *out)
+    assert "Did you mean 'chgnet-0.3.0'" in error_of(DEMO, "--model", "chgnet-0.3", *out)
+    assert "--workers is 0" in error_of(DEMO, "--workers", 0, *out)
+    assert "--fmax is -1.0" in error_of(DEMO, "--fmax", -1, *out)
+    assert "--max-steps is 0" in error_of(DEMO, "--max-steps", 0, *out)
+    assert "r2SCAN" in error_of(DEMO, "--model", "chgnet-r2scan", *out)
+    assert not (tmp_path / "out").exists()
+
+
+def test_references_of_another_functional_are_refused_before_anything_runs(tmp_path):
+    entry = '{"composition": {"Na": 1}, "energy": -1.3, "parameters": {"run_type": "R2SCAN"}, "entry_id": "x"}'
+    (tmp_path / "refs.json").write_text(f"[{entry}]")
+    message = error_of(DEMO, "--references", tmp_path / "refs.json", "--out", tmp_path / "out")
+    assert "r2SCAN" in message
+    assert "PBE" in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def screened(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("screened")
+    command = [sys.executable, "-m", "uniscreen", "screen", str(DEMO), "--limit", "6", "--top", "3", "--no-relax"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300), folder
+
+
+def test_summary_and_files(screened):
+    done, folder = screened
+    assert done.returncode == 0, done.stderr
+    out = folder / "candidates-screen"
+    assert {"results.csv", "results.parquet", "relaxed.extxyz", "report.html", "run.json"} <= {
+        p.name for p in out.iterdir()
+    }
+    assert str(out.relative_to(folder) / "report.html") in done.stdout
+    table = pd.read_parquet(out / "results.parquet")
+    assert len(table) == 6
+    assert (table.loc[table["status"] == "ok", "n_steps"] == 0).all()
+    for name in table["id"].head(3):
+        assert name in done.stdout
+    assert table["id"].iloc[3] not in done.stdout
+
+
+def test_nothing_but_the_results_is_written(screened):
+    _, folder = screened
+    assert [path.name for path in folder.iterdir()] == ["candidates-screen"]
