@@ -3,6 +3,7 @@
 UniscreenError
 ├── InputError                  a file or setting given by the user is wrong as a whole
 │   ├── UnknownModelError       no model card of that name
+│   ├── MissingPackageError     a model's package is not installed
 │   ├── ReferenceMismatchError  reference energies of another functional or correction scheme
 │   └── ResumeError             the output folder belongs to another input or other settings
 └── StructureError              one structure cannot be evaluated; ``status`` is its row's status
@@ -27,6 +28,10 @@ class InputError(UniscreenError, ValueError):
 
 class UnknownModelError(InputError):
     """No model card has the given name."""
+
+
+class MissingPackageError(InputError):
+    """The package that a model needs is not installed."""
 
 
 class ReferenceMismatchError(InputError):

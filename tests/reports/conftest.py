@@ -57,6 +57,7 @@ def results_table(rows, references, hull):
         row.setdefault("correction_eV_per_atom", 0.0)
         row.setdefault("decomposition", " + ".join(f"{x:.2f} {f}" for f, x in found.decomposition.items()))
         row.setdefault("n_steps", generator.randint(8, 140))
+        row.setdefault("relaxation_energy_eV_per_atom", -0.01)
         row.setdefault("max_force_eV_per_A", 0.03)
         row.setdefault("max_stress_GPa", 0.05)
         row.setdefault("volume_change_percent", round(generator.gauss(0.5, 4.0), 3))

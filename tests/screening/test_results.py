@@ -33,6 +33,7 @@ def made(index, symbols, formation_energy, status="ok", **changes) -> Record:
         formula=symbols,
         n_atoms=len(atoms),
         n_steps=3,
+        initial_energy=energy + 0.1,
         energy=energy,
         max_force=0.01,
         max_stress=0.001,
@@ -58,6 +59,7 @@ def test_ranks_by_hull_distance_and_numbers_are_per_atom():
     np.testing.assert_allclose(table["e_above_hull_eV_per_atom"], [-1.0, -0.3, 0.3], atol=1e-12)
     np.testing.assert_allclose(table["max_stress_GPa"], 0.160217662, rtol=1e-6)
     np.testing.assert_allclose(table["volume_change_percent"], 2.0)
+    np.testing.assert_allclose(table["relaxation_energy_eV_per_atom"], -0.05)
 
 
 def test_unconverged_and_failed_rows_have_no_rank_and_do_not_compete():
@@ -72,12 +74,14 @@ def test_unconverged_and_failed_rows_have_no_rank_and_do_not_compete():
 
 
 def test_flags():
-    far = made(0, "NaCl", -6.0, volume_change=-0.25, space_group_final="P1 (1)")
+    far = made(0, "NaCl", -6.0, volume_change=-0.25, space_group_final="P1 (1)", initial_energy=0.0)
     missing = made(1, "Yb", 0.0, crystal=None) if "Yb" in MU else made(1, "Na", 0.0)
     crystal = Crystal.of(bulk("Yb", "fcc", a=5.5), moments=False)
     missing = replace(missing, crystal=crystal, formula="Yb")
     table = table_of(far, missing).set_index("id")
-    assert table.loc["c0", "flags"] == "large_volume_change;space_group_changed;unusual_formation_energy"
+    assert (
+        table.loc["c0", "flags"] == "large_volume_change;space_group_changed;far_from_minimum;unusual_formation_energy"
+    )
     assert table.loc["c1", "flags"] == "missing_terminal:Yb"
     assert np.isnan(table.loc["c1", "e_above_hull_eV_per_atom"])
     assert table["rank"].to_dict() == {"c0": 1, "c1": 2}

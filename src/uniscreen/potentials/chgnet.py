@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from uniscreen.errors import InputError
 from uniscreen.potentials.base import Prediction, TrainablePotential
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -25,11 +23,11 @@ if TYPE_CHECKING:
 class CHGNetPotential(TrainablePotential):
     """CHGNet behind the contract: total energy in eV and the magnitude of each atom's magnetic moment in μ_B."""
 
-    def __init__(self, card: ModelCard, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, card: ModelCard, weights: Path, device: torch.device, dtype: torch.dtype) -> None:
         self.card = card
         self.device = device
         self.dtype = dtype
-        self.model = _load_model(card).to(device=device, dtype=dtype).eval()
+        self.model = _load_model(card, weights).to(device=device, dtype=dtype).eval()
         self.bond_cutoff = float(self.model.graph_converter.bond_graph_cutoff)
 
     def predict(self, graph: AtomicGraph) -> Prediction:
@@ -79,14 +77,13 @@ class CHGNetPotential(TrainablePotential):
         )
 
 
-class _Bases:
+class _Bases(NamedTuple):
     """CHGNet's inputs: radial bases (pairs, n_radial), angular (triplets, n_angular), triplets (atom, pair, pair)."""
 
-    def __init__(self, atom_graph: Tensor, bond_graph: Tensor, angles: Tensor, triplets: Tensor) -> None:
-        self.atom_graph = atom_graph
-        self.bond_graph = bond_graph
-        self.angles = angles
-        self.triplets = triplets
+    atom_graph: Tensor
+    bond_graph: Tensor
+    angles: Tensor
+    triplets: Tensor
 
 
 def _pairs_without_angles(graph: AtomicGraph, triplets: Tensor) -> Tensor:
@@ -129,20 +126,10 @@ def _edge_pairs(centre: Tensor, short: Tensor, n_atoms: int) -> tuple[Tensor, Te
     return edges[a[different]], edges[b[different]]
 
 
-def _load_model(card: ModelCard) -> Any:
-    """Load the weights that ship in the chgnet package, after checking that they are those of the card."""
+def _load_model(card: ModelCard, weights: Path) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):  # the constructor prints
-        import chgnet
         from chgnet.model import CHGNet
 
-        path = Path(chgnet.__file__).parent / card.weights
-        content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        if digest != card.sha256:
-            raise InputError(
-                f"The weights of {card.name} in {path} have sha256 {digest}, expected {card.sha256}. "
-                "Reinstall chgnet: pip install --force-reinstall chgnet"
-            )
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        state = torch.load(weights, map_location="cpu", weights_only=True)
         # 0.2.0 was trained with a bias in its output layers, which later versions dropped.
         return CHGNet.from_dict(state["model"], mlp_out_bias=card.name == "chgnet-0.2.0")

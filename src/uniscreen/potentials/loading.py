@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from uniscreen.errors import InputError
+from uniscreen.errors import InputError, MissingPackageError
 from uniscreen.potentials.cards import find_card
+from uniscreen.potentials.weights import locate
 
 if TYPE_CHECKING:
     from uniscreen.potentials.base import Potential
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "float64"]
+
+
+class _Backend(NamedTuple):
+    """Where an architecture's adapter is, and the package that it needs: its name to import and to install."""
+
+    module: str
+    potential: str
+    imports: str
+    package: str
+
+
+_BACKENDS = {
+    "CHGNet": _Backend("uniscreen.potentials.chgnet", "CHGNetPotential", "chgnet", "chgnet"),
+}
 
 
 def load_potential(name: str, *, device: Device = "auto", dtype: Precision | None = None) -> Potential:
@@ -24,15 +40,24 @@ def load_potential(name: str, *, device: Device = "auto", dtype: Precision | Non
 
     Raises:
         UnknownModelError: no such model card.
-        InputError: CUDA asked for where there is none, or the weights are not those of the card.
+        MissingPackageError: the model's package is not installed.
+        InputError: CUDA asked for where there is none, or the weights are missing or not those of the card.
     """
     card = find_card(name)
+    weights = locate(card)
+    backend = _BACKENDS[card.architecture]
 
     import torch
 
-    from uniscreen.potentials.chgnet import CHGNetPotential
-
-    return CHGNetPotential(card, torch.device(resolve_device(device)), getattr(torch, dtype or card.dtype))
+    try:
+        potential = getattr(import_module(backend.module), backend.potential)
+        return potential(card, weights, torch.device(resolve_device(device)), getattr(torch, dtype or card.dtype))
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != backend.imports:  # a broken installation stays visible
+            raise
+        raise MissingPackageError(
+            f"{card.name} needs the package {backend.package}. Install it: pip install {backend.package}"
+        ) from None
 
 
 def resolve_device(device: Device) -> Literal["cpu", "cuda"]:

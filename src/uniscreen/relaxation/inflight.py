@@ -28,10 +28,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class _System:
-    """One system in flight: what the caller knows it by, its atoms as given, and its steps so far."""
+    """One system in flight: what the caller knows it by, its atoms as given, its energy (eV) then, and its steps."""
 
     key: int
     atoms: Atoms
+    initial_energy: float | None = None
     n_steps: int = 0
 
 
@@ -110,6 +111,11 @@ class InFlightRelaxer:
         residual = cell_force.norm(dim=2).amax(dim=1).maximum(max_force)
         residual = residual.scatter_reduce(0, graph.system, atom_force.norm(dim=1), "amax").tolist()
         broken = guards.broken_evaluations(evaluation, graph.system, max_force)
+        energy = evaluation.energy.tolist()
+        self._systems = [
+            replace(system, initial_energy=energy[i]) if system.n_steps == 0 else system
+            for i, system in enumerate(self._systems)
+        ]
 
         ended: dict[int, Relaxation] = {}
         for i, system in enumerate(self._systems):
@@ -154,6 +160,7 @@ class InFlightRelaxer:
             reason,
             atoms,
             system.n_steps,
+            initial_energy=system.initial_energy,
             energy=float(evaluation.energy[i]),
             max_force=float(max_force[i]),
             max_stress=float(evaluation.stress[i].abs().max()),

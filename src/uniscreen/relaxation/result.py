@@ -29,9 +29,9 @@ class Relaxation:
     """The end of one system's relaxation.
 
     ``atoms`` is the last structure that was reached; where a guard was broken, the one that broke it. ``energy`` is its
-    total energy in eV, ``max_force`` the largest force on an atom in eV/Å, ``max_stress`` the largest absolute
-    component of the stress in eV/Å³; they are None where the status is neither ok nor not_converged. ``reason`` says
-    why it is not ok.
+    total energy in eV, ``initial_energy`` that of the structure as it was given, ``max_force`` the largest force on an
+    atom in eV/Å, ``max_stress`` the largest absolute component of the stress in eV/Å³; they are None where the status
+    is neither ok nor not_converged. ``reason`` says why it is not ok.
     """
 
     key: int
@@ -39,6 +39,7 @@ class Relaxation:
     reason: str
     atoms: Atoms
     n_steps: int
+    initial_energy: float | None = None
     energy: float | None = None
     max_force: float | None = None
     max_stress: float | None = None

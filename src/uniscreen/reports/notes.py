@@ -24,6 +24,8 @@ FLAGS = {
     "off, or the crystal left its structure type; compare the relaxed structure with what you meant.",
     "space_group_changed": "The relaxed crystal has another space group than the given one: symmetry was "
     "broken or gained, and the candidate may have become another phase.",
+    "far_from_minimum": "Relaxing lowered the energy by more than 0.25 eV/atom: the given structure was far from a "
+    "minimum, and what was found may have little to do with it.",
     "far_below_hull": "Further below the hull than new phases usually are. More often a missing competing "
     "phase or a failure of the potential than a discovery; check these first.",
     "unusual_formation_energy": "A formation energy beyond that of any known compound, in either direction: "

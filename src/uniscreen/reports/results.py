@@ -39,6 +39,7 @@ NUMBER_COLUMNS = (
     "correction_eV_per_atom",
     "formation_energy_eV_per_atom",
     "e_above_hull_eV_per_atom",
+    "relaxation_energy_eV_per_atom",
     "n_steps",
     "max_force_eV_per_A",
     "max_stress_GPa",

@@ -93,6 +93,7 @@ class CandidateEvaluator:
                 formula=_formula(before),
                 n_atoms=len(before),
                 n_steps=relaxation.n_steps,
+                initial_energy=relaxation.initial_energy,
                 energy=relaxation.energy,
                 max_force=relaxation.max_force,
                 max_stress=relaxation.max_stress,

@@ -55,9 +55,9 @@ class Crystal:
 class Record:
     """The outcome of one candidate.
 
-    ``index`` is its place in the input. ``energy`` is the model's own total energy in eV, ``max_force`` in eV/Å,
-    ``max_stress`` in eV/Å³, ``volume_change`` the final over the initial volume minus one. ``crystal`` is the relaxed
-    structure. All that could not be had is None.
+    ``index`` is its place in the input. ``energy`` is the model's own total energy in eV and ``initial_energy`` that of
+    the structure as it was given; ``max_force`` in eV/Å, ``max_stress`` in eV/Å³; ``volume_change`` the final over the
+    initial volume minus one. ``crystal`` is the relaxed structure. All that could not be had is None.
     """
 
     index: int
@@ -67,6 +67,7 @@ class Record:
     formula: str = ""
     n_atoms: int | None = None
     n_steps: int | None = None
+    initial_energy: float | None = None
     energy: float | None = None
     max_force: float | None = None
     max_stress: float | None = None

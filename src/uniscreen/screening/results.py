@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LARGE_VOLUME_CHANGE = 0.20
 """Fraction of the volume beyond which a relaxation has probably left the structure that was meant."""
 
+FAR_FROM_MINIMUM = -0.25
+"""eV/atom gained by relaxing. Beyond it the given structure was not near the one that was found."""
+
 FAR_BELOW_HULL = -0.10
 """eV/atom. Further below a complete DFT hull than new phases are found; a fault of the model is likelier."""
 
@@ -39,6 +42,7 @@ COLUMN_TYPES = {
     "formation_energy_eV_per_atom": "float64",
     "e_above_hull_eV_per_atom": "float64",
     "decomposition": "string",
+    "relaxation_energy_eV_per_atom": "float64",
     "n_steps": "Int64",
     "max_force_eV_per_A": "float64",
     "max_stress_GPa": "float64",
@@ -142,6 +146,7 @@ def _row(
         "formation_energy_eV_per_atom": distance.formation_energy,
         "e_above_hull_eV_per_atom": distance.e_above_hull,
         "decomposition": _decomposition(distance),
+        "relaxation_energy_eV_per_atom": _relaxation_energy(record),
         "max_force_eV_per_A": record.max_force,
         "max_stress_GPa": record.max_stress * EV_PER_CUBIC_ANGSTROM_TO_GPA,
         "volume_change_percent": 100.0 * record.volume_change,
@@ -157,6 +162,8 @@ def _flags(record: Record, distance: HullDistance, competition: Competition) -> 
         flags.append("large_volume_change")
     if record.space_group_initial != record.space_group_final:
         flags.append("space_group_changed")
+    if _relaxation_energy(record) < FAR_FROM_MINIMUM:
+        flags.append("far_from_minimum")
     below = distance.e_above_hull
     if below is not None and below < FAR_BELOW_HULL and not competition.among_candidates:
         flags.append("far_below_hull")
@@ -194,6 +201,13 @@ def required_correction(card: ModelCard) -> CorrectionScheme:
 def hull_scheme(card: ModelCard) -> CorrectionScheme:
     """The scheme of the model's energies once corrected, which its references must share."""
     return CorrectionScheme.MP2020 if card.functional == "PBE" else CorrectionScheme.NONE
+
+
+def _relaxation_energy(record: Record) -> float:
+    """What relaxing changed the energy by, eV/atom."""
+    assert record.initial_energy is not None
+    assert record.n_atoms is not None
+    return (_energy(record) - record.initial_energy) / record.n_atoms
 
 
 def _energy(record: Record) -> float:
