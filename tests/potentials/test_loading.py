@@ -6,7 +6,6 @@ import hashlib
 import subprocess
 import sys
 from dataclasses import replace
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,7 @@ from ase.data import chemical_symbols
 from uniscreen import load_potential
 from uniscreen.errors import InputError, UnknownModelError
 from uniscreen.potentials import find_card, loading, model_cards, resolve_device
+from uniscreen.potentials.weights import locate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ CARDS = list(model_cards().values())
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
 def test_a_card_describes_real_weights(card: ModelCard) -> None:
-    content = resources.files("chgnet").joinpath(card.weights).read_bytes()
+    content = locate(card).read_bytes()
     assert len(content) == card.size_bytes
     assert hashlib.sha256(content).hexdigest() == card.sha256
     assert card.elements <= set(chemical_symbols[1:])
