@@ -153,7 +153,8 @@ def _print_summary(run: ScreenRun, report: Path, top: int) -> None:
             "volume\nchange %",
             "flags",
         ):
-            shown.add_column(name, justify="left" if name in {"id", "formula", "flags"} else "right")
+            text = name in {"id", "formula", "flags"}
+            shown.add_column(name, justify="left" if text else "right", no_wrap=name == "id", overflow="fold")
         for _, row in ranked.head(top).iterrows():
             shown.add_row(
                 str(row["rank"]),
