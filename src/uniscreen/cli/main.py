@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import uniscreen
+from uniscreen.cli.models import models
 from uniscreen.cli.screen import screen
 from uniscreen.errors import UniscreenError
 
@@ -26,4 +27,5 @@ def main() -> None:
     """Screen crystals with universal interatomic potentials."""
 
 
+main.add_command(models)
 main.add_command(screen)

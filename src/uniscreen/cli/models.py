@@ -1,0 +1,188 @@
+"""``uniscreen models``."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from uniscreen.potentials import ModelCard
+    from uniscreen.potentials.testing import CheckResult
+
+PIPE_WIDTH = 140
+"""Columns of a table that is not printed to a terminal."""
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
+    """List the models that can be used, or say more about one."""
+    if context.invoked_subcommand is None:
+        _print_list()
+
+
+@models.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print the card of model NAME: what it was trained on and what its numbers mean."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from uniscreen.potentials import find_card
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column(overflow="fold")
+    for label, value in _facts(find_card(name)).items():
+        grid.add_row(label, Text(value))
+    _console().print(grid)
+
+
+@models.command()
+@click.argument("name")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="[default: the model's own]")
+@click.option("--head", default="", help="Which output to use of a model that has several.")
+@click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
+@click.pass_context
+def check(context: click.Context, /, name: str, **options: Any) -> None:
+    """Hold model NAME to the contract of a potential: symmetries, derivatives, batches, errors.
+
+    Exit code 1 if a check fails.
+    """
+    from rich.console import Console
+
+    from uniscreen.potentials import load_potential
+    from uniscreen.potentials.testing import check_potential, precision
+
+    potential = load_potential(name, **options)
+    with Console(stderr=True).status(f"checking {potential.card.name}"):
+        results = check_potential(potential)
+    click.echo(f"{potential.card.name}, {precision(potential)}, {potential.device.type}")
+    _print_results(results)
+    if any(result.status == "failed" for result in results):
+        context.exit(1)
+
+
+def _print_list() -> None:
+    """One row a model card."""
+    from rich.table import Table
+
+    from uniscreen.potentials import model_cards
+
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    for title in ("name", "archi-\ntecture", "func-\ntional", "energies", "licence", "pack-\nage", "weights"):
+        table.add_column(title, no_wrap=title != "licence")
+    for card in model_cards().values():
+        table.add_row(
+            card.name,
+            card.architecture,
+            card.functional,
+            card.energy_convention,
+            card.licence.partition(",")[0],
+            _yes(_installed(card)),
+            _yes(_weights(card) is not None),
+        )
+    _console().print(table, highlight=False)
+
+
+def _facts(card: ModelCard) -> dict[str, str]:
+    """Every field of a card in words, with units."""
+    from uniscreen.potentials.loading import BACKENDS
+
+    path = _weights(card)
+    energies = {
+        "raw": "raw DFT total energies; corrections are yet to be added",
+        "MP2020-corrected": "total energies that already carry the Materials Project's 2020 corrections",
+    }
+    forces = {
+        "conservative": "conservative: minus the derivative of the energy",
+        "direct": "direct: not the derivative of the energy",
+    }
+    return {
+        "name": card.name,
+        "aliases": ", ".join(card.aliases) or "none",
+        "architecture": card.architecture,
+        "package": f"{BACKENDS[card.architecture].package}, {'installed' if _installed(card) else 'not installed'}",
+        "weights": "not on this machine, or not those of this card" if path is None else str(path),
+        "from": card.weights,
+        "file of the folder": card.weights_file or "the weights are a file",
+        "size": f"{card.size_bytes / 1e6:.1f} MB" if card.size_bytes else "unknown",
+        "sha256": card.sha256 or "unknown",
+        "licence": card.licence,
+        "citation": card.citation,
+        "functional": card.functional,
+        "energies": f"{card.energy_convention}: {energies[card.energy_convention]}",
+        "forces": forces[card.forces],
+        "head": card.head or "the model's only one, or to be chosen",
+        "magnetic moments": "yes" if card.magnetic_moments else "no",
+        "precision": card.dtype,
+        "cutoff": f"{card.cutoff:g} Å",
+        "elements": f"{len(card.elements)}: {' '.join(_by_atomic_number(card.elements))}",
+    }
+
+
+def _by_atomic_number(symbols: frozenset[str]) -> list[str]:
+    from ase.data import atomic_numbers
+
+    return sorted(symbols, key=lambda symbol: int(atomic_numbers[symbol]))
+
+
+def _installed(card: ModelCard) -> bool:
+    """Whether the package that the model needs can be imported; it is not."""
+    from uniscreen.potentials.loading import BACKENDS
+
+    return find_spec(BACKENDS[card.architecture].imports) is not None
+
+
+def _weights(card: ModelCard) -> Path | None:
+    """The model's weights, or None where they are missing or not those of the card."""
+    from uniscreen.errors import InputError
+    from uniscreen.potentials.weights import locate
+
+    try:
+        path = locate(card)
+    except InputError:
+        return None
+    return path if path.exists() else None
+
+
+def _print_results(results: list[CheckResult]) -> None:
+    """The worst error of each check against its tolerance, and the outcome."""
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"passed": "green", "failed": "bold red", "expected failure": "yellow"}
+    table = Table(box=None, pad_edge=False)
+    for title in ("check", "error", "tolerance", "unit", "outcome"):
+        table.add_column(title, justify="right" if title in {"error", "tolerance"} else "left", no_wrap=True)
+    table.add_column("where", overflow="fold")
+    for result in results:
+        error = "0" if result.error == 0 else f"{result.error:.1e}"
+        tolerance = "0" if result.tolerance == 0 else f"{result.tolerance:.0e}"
+        outcome = Text(result.status, style=colours[result.status])
+        table.add_row(result.name, error, tolerance, result.unit, outcome, Text(result.detail))
+    _console().print(table, highlight=False)
+    counts = {status: sum(result.status == status for result in results) for status in colours}
+    click.echo(", ".join(f"{n} {status}" for status, n in counts.items() if n))
+
+
+def _yes(value: object) -> str:
+    return "yes" if value else "no"
+
+
+def _console() -> Console:
+    """Standard output; lines are longer where it is no terminal, so that a program finds a row in one line."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPE_WIDTH
+    return console

@@ -1,0 +1,151 @@
+"""``uniscreen models``: the list, a card, and the check with its exit code."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from uniscreen.cli.main import main
+from uniscreen.errors import InputError
+from uniscreen.potentials import find_card, model_cards, testing
+from uniscreen.potentials.testing import CheckResult, checks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uniscreen.potentials.base import Potential
+
+HEAVY = ("torch", "numpy", "pandas", "pymatgen", "ase", "chgnet", "mace", "matgl", "plotly", "scipy")
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def uniscreen(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def imported_by(*arguments: str) -> str:
+    """Which heavy packages a command imports."""
+    code = (
+        "import sys; from uniscreen.cli.main import main\n"
+        f"try: main({list(arguments)})\n"
+        "except SystemExit: pass\n"
+        f"sys.exit(' '.join(m for m in {(*HEAVY, 'rich')} if m in sys.modules))"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr.strip()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"], ["models", "check", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    assert imported_by(*arguments) == ""
+
+
+def test_the_list_imports_neither_torch_nor_a_backend() -> None:
+    assert imported_by("models") == "rich"
+
+
+def test_help_comes_at_once() -> None:
+    """The best of three, since the machine may be busy."""
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "uniscreen", "--help"], capture_output=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+
+
+def test_the_list_has_every_card_in_one_line() -> None:
+    result = uniscreen("models")
+    assert result.exit_code == 0
+    lines = {line.split()[0]: line for line in result.output.splitlines()[2:]}
+    assert list(lines) == list(model_cards())
+    for name, card in model_cards().items():
+        assert re.match(rf"{name} +{card.architecture} +{card.functional} +{card.energy_convention} +\w", lines[name])
+    assert re.search(r"Modified BSD \(LBNL\) +yes +yes", lines["chgnet-0.3.0"])
+
+
+def test_the_list_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    output = uniscreen("models").output
+    assert all(len(line) <= 80 for line in output.splitlines())
+    assert all(re.search(rf"^{re.escape(name)} ", output, re.MULTILINE) for name in model_cards())
+    assert "…" not in output
+
+
+def test_lines_are_long_where_a_program_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS")
+    assert len(uniscreen("models").output.splitlines()) == len(model_cards()) + 2
+
+
+def test_a_missing_package_and_missing_weights_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(card: object) -> None:
+        raise InputError("not here")
+
+    monkeypatch.setattr("uniscreen.cli.models.find_spec", lambda name: None)
+    assert re.search(r"chgnet-0\.3\.0 .* no +yes", uniscreen("models").output)
+    monkeypatch.setattr("uniscreen.potentials.weights.locate", missing)
+    assert re.search(r"chgnet-0\.3\.0 .* no +no", uniscreen("models").output)
+    shown = uniscreen("models", "show", "chgnet").output
+    assert "chgnet, not installed" in shown
+    assert "not on this machine, or not those of this card" in shown
+
+
+@pytest.mark.parametrize("name", list(model_cards()))
+def test_a_card_is_shown_in_full(name: str) -> None:
+    result, card = uniscreen("models", "show", name), find_card(name)
+    assert result.exit_code == 0
+    text = " ".join(result.output.split())
+    for fact in (card.name, card.architecture, card.licence, card.citation, card.weights, f"{card.cutoff:g} Å"):
+        assert fact in text
+    assert f"functional {card.functional} " in text
+    assert f"energies {card.energy_convention}: " in text
+    assert f"forces {card.forces}" in text
+    assert card.sha256 in text
+    symbols = text.partition(" elements ")[2].partition(": ")[2].split()
+    assert set(symbols) == card.elements
+    assert symbols[0] == "H"
+
+
+@pytest.mark.parametrize("command", ["show", "check"])
+def test_an_unknown_name_gets_a_suggestion(command: str) -> None:
+    result = uniscreen("models", command, "chgnet-0.3")
+    assert result.exit_code == 2
+    assert "Unknown model 'chgnet-0.3'. Did you mean 'chgnet-0.3.0'?" in result.output
+
+
+def test_check_prints_every_error_against_its_tolerance() -> None:
+    result = uniscreen("models", "check", "chgnet", "--device", "cpu", "--dtype", "float64")
+    assert result.exit_code == 0, result.output
+    assert "chgnet-0.3.0, float64, cpu" in result.output
+    for check in checks():
+        assert re.search(rf"^{check.name} +[\d.e-]+ +[\d.e-]+ +\S+ +passed +\w", result.output, re.MULTILINE)
+    assert result.output.rstrip().endswith(f"{len(checks())} passed")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "exit_code", "counts"),
+    [("failed", 1, "1 passed, 1 failed"), ("expected failure", 0, "1 passed, 1 expected failure")],
+)
+def test_the_exit_code_is_that_of_the_worst_outcome(
+    outcome: str, exit_code: int, counts: str, monkeypatch: pytest.MonkeyPatch, loaded: Callable[..., Potential]
+) -> None:
+    results = [
+        CheckResult("rotation", "passed", 1e-9, 1e-6, "eV/atom", "energy, slab"),
+        CheckResult("net-force", outcome, math.inf, 0.0, "", "ValueError: [/red] is no markup"),
+    ]
+    monkeypatch.setattr("uniscreen.potentials.load_potential", lambda name, **options: loaded("chgnet-0.3.0"))
+    monkeypatch.setattr(testing, "check_potential", lambda potential: results)
+    result = uniscreen("models", "check", "chgnet")
+    assert result.exit_code == exit_code
+    assert re.search(rf"net-force +inf +0 +{outcome} +ValueError: \[/red\] is no markup", result.output)
+    assert result.output.rstrip().endswith(counts)
