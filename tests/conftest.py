@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,15 +14,27 @@ from ase.build import bulk, fcc100
 from ase.spacegroup import crystal
 
 from uniscreen import load_potential
+from uniscreen.potentials.weights import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ase import Atoms
 
     from uniscreen.potentials.base import Potential
 
+SHARED_WEIGHTS = Path(__file__).parents[1].parent / "shared" / "weights"
+
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _weights_folder() -> Iterator[None]:
+    """Look for weights in the folder shared beside the repository, unless told otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        if SHARED_WEIGHTS.is_dir() and FOLDER_VARIABLE not in os.environ:
+            patch.setenv(FOLDER_VARIABLE, str(SHARED_WEIGHTS))
+        yield
 
 
 @pytest.fixture(scope="session")

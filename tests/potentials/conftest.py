@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from uniscreen.potentials import model_cards
+from uniscreen.errors import InputError
+from uniscreen.potentials import find_card, model_cards
+from uniscreen.potentials.loading import BACKENDS
+from uniscreen.potentials.weights import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +20,18 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session", params=list(model_cards()))
 def model_name(request: pytest.FixtureRequest) -> str:
-    return request.param
+    """The name of each card; those whose package or weights are not on this machine are skipped."""
+    card = find_card(request.param)
+    package = BACKENDS[card.architecture].imports
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    try:
+        locate(card)
+    except InputError as error:
+        if "not on this machine" not in str(error):
+            raise
+        pytest.skip(str(error))
+    return card.name
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from ase.data import chemical_symbols
 from uniscreen import load_potential
 from uniscreen.errors import InputError, UnknownModelError
 from uniscreen.potentials import find_card, loading, model_cards, resolve_device
+from uniscreen.potentials.cards import EnergyConvention, Functional
 from uniscreen.potentials.weights import locate
 
 if TYPE_CHECKING:
@@ -24,18 +25,25 @@ if TYPE_CHECKING:
     from uniscreen.potentials.base import Potential
 
 CARDS = list(model_cards().values())
+CHGNET = [card.name for card in CARDS if card.architecture == "CHGNet"]
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
-def test_a_card_describes_real_weights(card: ModelCard) -> None:
-    content = locate(card).read_bytes()
-    assert len(content) == card.size_bytes
-    assert hashlib.sha256(content).hexdigest() == card.sha256
+def test_a_card_is_complete(card: ModelCard) -> None:
     assert card.elements <= set(chemical_symbols[1:])
     assert card.licence
     assert card.citation
-    assert card.functional in ("PBE", "r2SCAN")
-    assert card.energy_convention in ("raw", "MP2020-corrected")
+    assert card.functional in get_args(Functional)
+    assert card.energy_convention in get_args(EnergyConvention)
+    assert card.sha256 == "" or set(card.sha256) <= set("0123456789abcdef")
+    assert len(card.sha256) in (0, 64)
+
+
+def test_a_card_describes_real_weights(model_name: str) -> None:
+    card = find_card(model_name)
+    content = (locate(card) / card.weights_file).read_bytes()
+    assert len(content) == card.size_bytes
+    assert hashlib.sha256(content).hexdigest() == card.sha256
 
 
 def test_names_and_aliases_are_unique() -> None:
@@ -46,6 +54,7 @@ def test_names_and_aliases_are_unique() -> None:
         assert model_cards()[card.name] is card
 
 
+@pytest.mark.parametrize("model_name", CHGNET, indirect=True)
 def test_a_potential_has_the_cutoff_and_precision_of_its_card(potential: Potential) -> None:
     assert potential.card.cutoff == float(potential.model.graph_converter.atom_graph_cutoff)
     assert {str(p.dtype) for p in potential.model.parameters()} == {f"torch.{potential.card.dtype}"}

@@ -14,7 +14,7 @@ from uniscreen.errors import UnknownModelError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Functional = Literal["PBE", "r2SCAN"]
+Functional = Literal["PBE", "r2SCAN", "PBE-54", "PBE-noU", "unknown"]
 EnergyConvention = Literal["raw", "MP2020-corrected"]
 
 
@@ -22,9 +22,13 @@ EnergyConvention = Literal["raw", "MP2020-corrected"]
 class ModelCard:
     """The facts about one model that decide how it may be used.
 
-    ``functional`` is that of its training labels; ``energy_convention`` says whether it predicts raw DFT total
+    ``functional`` is that of its training labels: ``PBE`` stands for the Materials Project's own PBE(+U) settings,
+    ``PBE-54`` for PBE+U with later pseudopotentials and ``PBE-noU`` for PBE without U. Their energies do not mix, and
+    the corrections of 2020 belong to the first alone. ``energy_convention`` says whether it predicts raw DFT total
     energies or energies that already carry the Materials Project's 2020 corrections, which must not be applied twice.
     ``elements`` are the chemical symbols that occur in its training data, ``cutoff`` the radius of its graph in Å.
+    ``size_bytes`` and ``sha256`` are those of the weights file, or of the file ``weights_file`` in a weights folder.
+    ``head`` names the output to use of a model that has several. An empty ``sha256`` is one that is not known.
     """
 
     name: str
@@ -42,6 +46,8 @@ class ModelCard:
     cutoff: float
     magnetic_moments: bool
     elements: frozenset[str]
+    head: str = ""
+    weights_file: str = ""
 
     @classmethod
     def from_table(cls, name: str, table: Mapping[str, object], element_sets: Mapping[str, str]) -> ModelCard:
