@@ -1,0 +1,363 @@
+"""MACE: upstream's numbers, derivatives, and what a pickled model may and may not do."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, fcc100
+from ase.stress import voigt_6_to_full_3x3_stress
+
+from uniscreen import load_potential
+from uniscreen.errors import InputError, MissingPackageError, UnsupportedElementError
+from uniscreen.potentials import find_card, loading, model_cards
+from uniscreen.potentials.weights import FOLDER_VARIABLE
+from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uniscreen.potentials.base import Potential
+
+H2CU = Path(__file__).parents[2].parent / "shared" / "weights" / "mace-h2cu" / "H2Cu_MACE_model_swa.model"
+VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+SPECIES = [8, 13, 29]
+BOTH_PRECISIONS = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+pytestmark = pytest.mark.skipif(find_spec("mace") is None, reason="mace-torch is not installed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _upstream() -> None:
+    """Import mace once, and keep what that sets in the environment from the other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, "1")
+        import mace.calculators  # noqa: F401
+
+
+def _random_model(**changes: Any) -> Any:
+    """A small MACE with random weights, in float64."""
+    import mace.modules
+    from e3nn import o3
+
+    settings: dict[str, Any] = {
+        "atomic_inter_scale": 5.0,
+        "atomic_inter_shift": 0.1,
+        "r_max": 4.7,
+        "num_bessel": 4,
+        "num_polynomial_cutoff": 5,
+        "max_ell": 2,
+        "interaction_cls": mace.modules.RealAgnosticResidualInteractionBlock,
+        "interaction_cls_first": mace.modules.RealAgnosticInteractionBlock,
+        "num_interactions": 2,
+        "num_elements": len(SPECIES),
+        "hidden_irreps": o3.Irreps("8x0e + 8x1o"),
+        "MLP_irreps": o3.Irreps("4x0e"),
+        "atomic_energies": np.array([-432.1, -3.5, -1.25]),
+        "avg_num_neighbors": 3.0,
+        "atomic_numbers": SPECIES,
+        "correlation": 2,
+        "gate": torch.nn.functional.silu,
+        "pair_repulsion": True,
+        "distance_transform": "Agnesi",
+    }
+    kind = changes.pop("kind", mace.modules.ScaleShiftMACE)
+    settings |= changes
+    if kind is mace.modules.MACE:
+        del settings["atomic_inter_scale"], settings["atomic_inter_shift"]
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return kind(**settings)
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mace") / "tiny.model"
+    torch.save(_random_model(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def two_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mace") / "two-heads.model"
+    energies = np.array([[-432.1, -3.5, -1.25], [-1.0, -2.0, -3.0]])
+    scales = {"atomic_inter_scale": [5.0, 7.0], "atomic_inter_shift": [0.1, -0.2]}
+    torch.save(_random_model(heads=["pbe", "r2scan"], atomic_energies=energies, **scales), path)
+    return path
+
+
+def _h2cu() -> Path:
+    if not H2CU.is_file():
+        pytest.skip(f"no published MACE model at {H2CU}")
+    return H2CU
+
+
+def _load(path: Path, dtype: str | None = None, head: str = "") -> Potential:
+    return load_potential(str(path), device="cpu", dtype=dtype, head=head, trust_model_file=True)  # type: ignore[arg-type]
+
+
+def _structures(*symbols: str) -> dict[str, Atoms]:
+    """From 1 to 64 atoms of the given species, off their equilibrium, also far from the origin and with open sides."""
+    slab = fcc100("Cu", (2, 1, 3), a=3.6, vacuum=7.0)
+    slab.pbc = True
+    layer = fcc100("Cu", (1, 1, 2), a=3.7, vacuum=1.0)
+    layer.pbc = [True, True, False]
+    cell = [[4.1, 0.3, 0.0], [-0.2, 3.8, 0.4], [0.5, 0.1, 5.2]]
+    sheared = Atoms("Cu4", [[0, 0, 0], [2, 0.2, 2.4], [0.3, 2.1, 2.5], [2.2, 1.9, 0.3]], cell=cell, pbc=True)
+    molecule = Atoms("Cu3", [[0, 0, 0], [2.1, 0, 0], [0.2, 1.9, 0.4]])
+    supercell = bulk("Cu", "fcc", a=3.5, cubic=True) * (2, 2, 4)
+    structures = {"slab": slab, "layer": layer, "sheared": sheared, "molecule": molecule, "supercell": supercell}
+    for seed, atoms in enumerate(structures.values()):
+        atoms.symbols = [symbols[i % len(symbols)] for i in range(len(atoms))]
+        atoms.rattle(0.05, seed=seed)
+    sheared.positions += [300.0, -200.0, 100.0]
+    return {"one atom": bulk("Cu", "fcc", a=3.55), "one atom, small cell": bulk("Cu", "sc", a=2.4), **structures}
+
+
+def _assert_as_upstream(
+    path: Path, structures: dict[str, Atoms], dtype: str, monkeypatch: pytest.MonkeyPatch, head: str = ""
+) -> None:
+    """Ours in one batch against mace's calculator: 1e-5 eV/atom, 1e-4 eV/Å, 1e-3 GPa."""
+    from mace.calculators import MACECalculator
+
+    monkeypatch.setenv(VARIABLE, "1")  # mace's calculator loads pickles
+    calculator = MACECalculator(model_paths=str(path), device="cpu", default_dtype=dtype, head=head or None)
+    monkeypatch.delenv(VARIABLE)
+    potential = _load(path, dtype, head)
+    for (name, atoms), ours in zip(structures.items(), potential.evaluate(list(structures.values())), strict=True):
+        atoms.calc = calculator
+        assert ours.energy / len(atoms) == pytest.approx(atoms.get_potential_energy() / len(atoms), rel=0, abs=1e-5)
+        np.testing.assert_allclose(ours.forces, atoms.get_forces(), rtol=0, atol=1e-4, err_msg=name)
+        if atoms.pbc.all():  # mace takes another volume for an open cell
+            stress = voigt_6_to_full_3x3_stress(atoms.get_stress())
+            difference = (ours.stress - stress) * EV_PER_CUBIC_ANGSTROM_TO_GPA
+            np.testing.assert_allclose(difference, 0, rtol=0, atol=1e-3, err_msg=name)
+
+
+@BOTH_PRECISIONS
+@pytest.mark.filterwarnings("ignore")
+def test_numbers_are_those_of_upstream(dtype: str, model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    structures = _structures("Cu", "O", "Al")
+    structures["supercell"].positions += structures["supercell"].cell.array.sum(axis=0)  # outside the cell
+    _assert_as_upstream(model_file, structures, dtype, monkeypatch)
+
+
+@BOTH_PRECISIONS
+@pytest.mark.filterwarnings("ignore")
+def test_a_published_model_gives_upstream_numbers(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H2Cu was pickled by mace 0.2.0, before models had heads."""
+    path = _h2cu()
+    assert _load(path).card.elements == {"H", "Cu"}
+    assert _load(path).card.dtype == "float32"
+    _assert_as_upstream(path, _structures("Cu", "Cu", "Cu", "H"), dtype, monkeypatch)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("head", ["pbe", "r2scan"])
+def test_each_head_gives_upstream_numbers(head: str, two_heads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _assert_as_upstream(two_heads, _structures("Cu", "O", "Al"), "float64", monkeypatch, head)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_without_scale_and_shift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mace.modules
+
+    torch.save(_random_model(kind=mace.modules.MACE), tmp_path / "plain.model")
+    _assert_as_upstream(tmp_path / "plain.model", _structures("Cu", "O", "Al"), "float64", monkeypatch)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)])
+def test_a_batch_is_its_structures_one_by_one(dtype: str, tolerance: float, model_file: Path) -> None:
+    potential = _load(model_file, dtype)
+    structures = list(_structures("Cu", "O", "Al").values())
+    for atoms, ours in zip(structures, potential.evaluate(structures), strict=True):
+        alone = potential.evaluate([atoms])[0]
+        assert ours.energy / len(atoms) == pytest.approx(alone.energy / len(atoms), rel=0, abs=tolerance)
+        np.testing.assert_allclose(ours.forces, alone.forces, rtol=0, atol=10 * tolerance)
+        np.testing.assert_allclose(ours.stress, alone.stress, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["sheared", "slab"])
+def test_forces_and_stress_are_derivatives_of_the_energy(name: str, model_file: Path) -> None:
+    """Central finite differences: every component of two atoms' forces and of the stress."""
+    potential = _load(model_file, "float64")
+    atoms, h = _structures("Cu", "O", "Al")[name], 1e-5
+    changed = []
+    for i, k in np.ndindex(2, 3):
+        for sign in (1, -1):
+            changed.append(atoms.copy())
+            changed[-1].positions[i, k] += sign * h
+    directions = [0.5 * (np.outer(a, b) + np.outer(b, a)) for a in np.eye(3) for b in np.eye(3)]
+    for direction in directions:
+        for sign in (1, -1):
+            changed.append(atoms.copy())
+            changed[-1].set_cell(atoms.cell.array @ (np.eye(3) + sign * h * direction), scale_atoms=True)
+    energy = np.reshape([result.energy for result in potential.evaluate(changed)], (-1, 2))
+    slope = (energy[:, 0] - energy[:, 1]) / (2 * h)
+    result = potential.evaluate([atoms])[0]
+    assert abs(result.forces[:2]).max() > 0.1
+    np.testing.assert_allclose(result.forces[:2].ravel(), -slope[:6], rtol=0, atol=1e-6)
+    numerical = slope[6:] / atoms.get_volume()
+    np.testing.assert_allclose([(result.stress * d).sum() for d in directions], numerical, rtol=0, atol=1e-7)
+
+
+def test_a_supercell_has_n_times_the_energy(model_file: Path) -> None:
+    atoms = _structures("Cu", "O", "Al")["sheared"]
+    single, double = _load(model_file, "float64").evaluate([atoms, atoms * (2, 1, 2)])
+    assert double.energy == pytest.approx(4 * single.energy, rel=0, abs=1e-8)
+    np.testing.assert_allclose(double.forces, np.tile(single.forces, (4, 1)), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(double.stress, single.stress, rtol=0, atol=1e-10)
+
+
+def test_inputs_are_not_changed(model_file: Path) -> None:
+    potential = _load(model_file)
+    graph = potential.graph(list(_structures("Cu", "O", "Al").values()))
+    positions, cells = graph.positions.clone(), graph.cells.clone()
+    potential.evaluate_graph(graph)
+    with torch.no_grad():
+        potential.predict(graph)  # type: ignore[attr-defined]
+    assert (graph.positions == positions).all()
+    assert (graph.cells == cells).all()
+    assert not graph.positions.requires_grad
+
+
+def test_the_card_of_a_file_tells_what_the_file_tells(model_file: Path) -> None:
+    potential = _load(model_file)
+    card = potential.card
+    assert (card.name, card.architecture, card.functional) == ("tiny.model", "MACE", "unknown")
+    assert (card.cutoff, card.dtype, card.elements) == (4.7, "float64", {"O", "Al", "Cu"})
+    assert card.sha256 == hashlib.sha256(model_file.read_bytes()).hexdigest()
+    assert card.size_bytes == model_file.stat().st_size
+    assert {p.dtype for p in _load(model_file, "float32").model.parameters()} == {torch.float32}  # type: ignore[attr-defined]
+    with pytest.raises(UnsupportedElementError, match=r"structure 1 holds Ni, which tiny\.model"):
+        potential.evaluate([bulk("Cu"), bulk("Ni")])
+
+
+def test_a_file_that_is_not_trusted_runs_no_code(tmp_path: Path) -> None:
+    class Payload:
+        def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    torch.save(Payload(), tmp_path / "hostile.model")
+    with pytest.raises(InputError, match=r"is a pickled Python module: loading it runs its code.*--trust-model-file"):
+        load_potential(str(tmp_path / "hostile.model"), device="cpu")
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(InputError, match="holds a NoneType"):
+        _load(tmp_path / "hostile.model")
+    assert (tmp_path / "ran").exists()  # the payload was live: only the refusal held it back
+
+
+@pytest.mark.parametrize("content", [b"", b"not a pickle", b"PK\x03\x04 broken"])
+def test_a_file_that_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "broken.model").write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read as a MACE model"):
+        _load(tmp_path / "broken.model")
+    with pytest.raises(InputError, match=r"There is no model file .*absent\.model"):
+        _load(tmp_path / "absent.model")
+
+
+def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "linear.model")
+    with pytest.raises(InputError, match="holds a Linear, expected one of mace's models MACE, ScaleShiftMACE"):
+        _load(tmp_path / "linear.model")
+
+
+def test_a_model_with_several_heads_needs_one(two_heads: Path, model_file: Path) -> None:
+    with pytest.raises(InputError, match=r"two-heads\.model has several heads.*Name one of its heads: pbe, r2scan\."):
+        _load(two_heads)
+    with pytest.raises(InputError, match=r"has no head 'PBE'.*pbe, r2scan\."):
+        _load(two_heads, head="PBE")
+    with pytest.raises(InputError, match=r"tiny\.model has no head 'pbe'\. Name one of its heads: Default\."):
+        _load(model_file, head="pbe")
+    assert _load(two_heads, head="r2scan").card.head == "r2scan"
+
+
+def test_a_named_model_without_a_checksum_needs_trust(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = replace(find_card("mace-mp-0-small"), elements=frozenset({"O", "Cu"}), cutoff=4.7)
+    shutil.copy(model_file, tmp_path / card.name)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(loading, "find_card", lambda name: card)
+    with pytest.raises(InputError, match="is a pickled Python module"):
+        load_potential(card.name, device="cpu")
+    potential = load_potential(card.name, device="cpu", trust_model_file=True)
+    assert potential.card.sha256 == hashlib.sha256(model_file.read_bytes()).hexdigest()
+
+    known = potential.card
+    monkeypatch.setattr(loading, "find_card", lambda name: known)
+    assert load_potential(card.name, device="cpu").card == known  # no trust needed: the checksum is the card's
+    wrong = replace(known, sha256="0" * 64)
+    monkeypatch.setattr(loading, "find_card", lambda name: wrong)
+    with pytest.raises(InputError, match=f"have sha256 {known.sha256}, expected 000"):
+        load_potential(card.name, device="cpu", trust_model_file=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"elements": frozenset({"Cu", "Xe", "H"})}, "do not know H, Xe, which its card lists"),
+        ({"cutoff": 6.0}, "have a cutoff of 4.7 Å, expected 6 Å"),
+    ],
+)
+def test_weights_that_contradict_their_card_are_refused(
+    changes: dict[str, Any], message: str, model_file: Path
+) -> None:
+    from uniscreen.potentials.mace import MACEPotential
+
+    card = replace(_load(model_file).card, **changes)
+    with pytest.raises(InputError, match=message):
+        MACEPotential(card, model_file, torch.device("cpu"), torch.float64)
+
+
+def test_the_energies_of_other_settings_do_not_meet_the_materials_project() -> None:
+    """MP2020 corrections and the hull of PBE(+U) entries fit models of exactly these settings alone."""
+    functionals = {card.name: card.functional for card in model_cards().values() if card.architecture == "MACE"}
+    assert {name for name, functional in functionals.items() if functional == "PBE"} == {
+        "mace-mp-0-small",
+        "mace-mp-0-medium",
+        "mace-mp-0-large",
+        "mace-mpa-0-medium",
+    }
+
+
+@pytest.mark.parametrize("before", ["", "1"])
+def test_loading_leaves_no_trace_in_the_process(before: str, model_file: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, uniscreen\n"
+        f"uniscreen.load_potential({str(model_file)!r}, device='cpu', trust_model_file=True)\n"
+        f"assert os.environ.get({VARIABLE!r}, '') == {before!r}\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
+    if before:
+        environment[VARIABLE] = before
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_package_is_named(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "mace"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "mace", None)
+    with pytest.raises(MissingPackageError, match=r"tiny\.model needs .* pip install mace-torch"):
+        _load(model_file)
