@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("candidates", type=click.Path(path_type=Path))
-@click.option("--model", default="chgnet-0.3.0", show_default=True, help="Name of a model card.")
+@click.option("--model", default="chgnet-0.3.0", show_default=True, help="A model's name, or a MACE .model file.")
+@click.option("--head", default="", help="Which output to use of a model that has several.")
+@click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Precision. [default: the model's own]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results. [default: <CANDIDATES>-screen]")
 @click.option(
     "--references",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import uniscreen
 from uniscreen.errors import InputError
-from uniscreen.potentials import find_card, resolve_device
+from uniscreen.potentials import resolve_device, resolve_model
 from uniscreen.screening.outputs import write_outputs
 from uniscreen.screening.pool import WorkerPool
 from uniscreen.screening.protocol import Unit
@@ -71,7 +71,8 @@ def screen(
 ) -> pd.DataFrame:
     """Screen candidates and return the ranked results, one row a candidate; see ``run_screen``.
 
-    ``settings`` are those of ScreenSettings: model, device, relax, fmax, max_steps, max_atoms, limit, deterministic.
+    ``settings`` are the fields of ScreenSettings: model, head, trust_model_file, dtype, device, relax, fmax, max_steps,
+    max_atoms, limit, deterministic.
     """
     run = run_screen(
         candidates, ScreenSettings(**settings), out=out, references=references, workers=workers, restart=restart
@@ -106,7 +107,7 @@ def run_screen(
         InputError: the input, the settings, the model, the references or the folder are wrong as a whole.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    card = find_card(settings.model)
+    card, _ = resolve_model(settings.model, head=settings.head, trust_model_file=settings.trust_model_file)
     device = resolve_device(settings.device)
     if workers is not None and workers < 1:
         raise InputError(f"--workers is {workers}, expected at least 1.")

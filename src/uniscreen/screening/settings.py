@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING
 from uniscreen.errors import InputError
 
 if TYPE_CHECKING:
-    from uniscreen.potentials.loading import Device
+    from uniscreen.potentials.loading import Device, Precision
 
 
 @dataclass(frozen=True)
 class ScreenSettings:
     """Settings of one screen.
 
+    ``model``, ``head``, ``trust_model_file``, ``dtype`` and ``device`` are those of ``load_potential``;
     ``relax`` positions and cell to ``fmax`` (eV/Å) in at most ``max_steps`` steps, or evaluate as given;
     structures of more than ``max_atoms`` atoms are not evaluated; ``limit`` keeps the first candidates only;
     ``deterministic`` fixes which candidates share a batch, so that results are the same to the last bit.
     """
 
     model: str = "chgnet-0.3.0"
+    head: str = ""
+    trust_model_file: bool = False
+    dtype: Precision | None = None
     device: Device = "auto"
     relax: bool = True
     fmax: float = 0.05

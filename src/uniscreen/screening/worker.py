@@ -84,10 +84,17 @@ def _load(start: Start):  # type: ignore[no-untyped-def]  # Potential would impo
 
     from uniscreen.potentials import load_potential
 
-    potential = load_potential(start.settings.model, device=start.settings.device)
+    settings = start.settings
+    potential = load_potential(
+        settings.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        head=settings.head,
+        trust_model_file=settings.trust_model_file,
+    )
     if potential.device.type == "cpu":
         torch.set_num_threads(1)
-    if start.settings.deterministic:
+    if settings.deterministic:
         torch.use_deterministic_algorithms(mode=True)
     return potential
 
