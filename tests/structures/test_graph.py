@@ -20,10 +20,10 @@ from uniscreen.structures.graph import AtomicGraph
 BOUNDARY = 1e-9  # Å; a pair this close to the cutoff may be on either side of it
 
 PATHS = {
-    "enumeration": {},
-    "cell list": {"PAIRS_PER_SYSTEM": 0},
-    "small chunks": {"PAIRS_PER_CHUNK": 50},
-    "both": {"PAIRS_PER_SYSTEM": 2000, "PAIRS_PER_CHUNK": 700},
+    "enumeration": {"PAIRS_PER_SYSTEM": {"cpu": 10**9}},
+    "cell list": {"PAIRS_PER_SYSTEM": {"cpu": 0}},
+    "small chunks": {"PAIRS_PER_SYSTEM": {"cpu": 10**9}, "PAIRS_PER_CHUNK": 50},
+    "both": {"PAIRS_PER_SYSTEM": {"cpu": 2000}, "PAIRS_PER_CHUNK": 700},
 }
 
 
