@@ -57,11 +57,13 @@ def check(context: click.Context, /, name: str, **options: Any) -> None:
 
     Exit code 1 if a check fails.
     """
+    import torch
     from rich.console import Console
 
     from uniscreen.potentials import load_potential
     from uniscreen.potentials.testing import check_potential, precision
 
+    torch.set_num_threads(1)  # as in a screen; with more, sums need not be the same twice
     potential = load_potential(name, **options)
     with Console(stderr=True).status(f"checking {potential.card.name}"):
         results = check_potential(potential)
