@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.reports.figures import INK, QUIET, axis, base_layout
-from uniscreen.reports.tables import records
+from uniscreen.reports.phases import Phase, candidate_phases, competing_phases, hull_and_tie_lines
 from uniscreen.reports.text import chemical, number, plotly_text
 
 if TYPE_CHECKING:
@@ -23,21 +23,6 @@ if TYPE_CHECKING:
 MOST_DIAGRAMS = 12
 _SAME_HOVER = 10
 """Candidates of one composition named in one hover text of a ternary diagram."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A phase in a diagram: ``fractions`` of the atoms by element, ``formation_energy`` in eV/atom.
-
-    ``distance_meV`` is a candidate's distance to the hull as in the results; None for a competing phase that
-    is not a candidate.
-    """
-
-    name: str
-    formula: str
-    fractions: Mapping[str, float]
-    formation_energy: float
-    distance_meV: float | None = None  # noqa: N815 (the unit's own capital)
 
 
 @dataclass(frozen=True)
@@ -83,7 +68,7 @@ def phase_diagrams(results: ScreenResults, references: ReferenceSet) -> Diagrams
 
     Candidates of subsystems count and are drawn too: Li2O in Li-Co-O.
     """
-    candidates = _candidate_phases(results)
+    candidates = candidate_phases(results)
     groups: dict[frozenset[str], list[Phase]] = defaultdict(list)
     for phase in candidates:
         groups[frozenset(phase.fractions)].append(phase)
@@ -94,7 +79,7 @@ def phase_diagrams(results: ScreenResults, references: ReferenceSet) -> Diagrams
     for system in order[:MOST_DIAGRAMS]:
         elements = _ordered(system)
         inside = [phase for part in _subsystems(system) for phase in groups.get(part, ())]
-        others = _competitors(elements, references, elements_only=results.hull_of_candidates)
+        others = competing_phases(elements, references, elements_only=results.hull_of_candidates)
         competing = [*others, *inside] if results.hull_of_candidates else others
         draw = _binary if len(elements) == 2 else _ternary
         drawn.append(Diagram("-".join(elements), known[system], draw(elements, competing, others, inside)))
@@ -105,70 +90,13 @@ def phase_diagrams(results: ScreenResults, references: ReferenceSet) -> Diagrams
     )
 
 
-def _candidate_phases(results: ScreenResults) -> list[Phase]:
-    phases = []
-    rows = results.ok[results.ok["formation_energy_eV_per_atom"].notna()]
-    for row in records(rows):
-        if fractions := _fractions(row["formula"]):
-            phases.append(
-                Phase(
-                    name=row["id"],
-                    formula=row["formula"],
-                    fractions=fractions,
-                    formation_energy=row["formation_energy_eV_per_atom"],
-                    distance_meV=row["distance_meV"],
-                )
-            )
-    return phases
-
-
-def _fractions(formula: str) -> dict[str, float]:
-    from pymatgen.core import Composition
-
-    try:
-        composition = Composition(formula)
-    except ValueError:
-        return {}
-    amounts = composition.get_el_amt_dict()
-    total = sum(amounts.values())
-    return {str(element): n / total for element, n in amounts.items()} if total > 0 else {}
-
-
-def _competitors(elements: Sequence[str], references: ReferenceSet, *, elements_only: bool) -> list[Phase]:
-    """Reference phases of a system, their formation energies from the set's own elements."""
-    if elements_only:
-        return [Phase(references.terminals[el].entry_id, el, {el: 1.0}, 0.0) for el in elements]
-    zero = {el: references.terminals[el].energy_per_atom for el in elements}
-    phases = []
-    for entry in references.competing_entries("-".join(elements)):
-        n = entry.composition.num_atoms
-        fractions = {str(el): amount / n for el, amount in entry.composition.get_el_amt_dict().items()}
-        formation = entry.energy / n - sum(zero[el] * x for el, x in fractions.items())
-        phases.append(Phase(str(entry.entry_id), entry.composition.reduced_formula, fractions, formation))
-    return phases
-
-
-def _hull(elements: Sequence[str], competing: Sequence[Phase]) -> tuple[list[Phase], list[tuple[Phase, Phase]]]:
-    """Phases on the convex hull and the pairs of them that a tie-line joins."""
-    from pymatgen.analysis.phase_diagram import PDEntry, PDPlotter, PhaseDiagram
-    from pymatgen.core import Element
-
-    entries = [PDEntry(dict(phase.fractions), phase.formation_energy, attribute=phase) for phase in competing]
-    diagram = PhaseDiagram(entries, elements=[Element(el) for el in elements])
-    vertices = diagram.qhull_entries
-    lines = PDPlotter(diagram, backend="plotly").lines
-    pairs = [(vertices[first].attribute, vertices[second].attribute) for first, second in lines]
-    stable = {id(phase): phase for pair in pairs for phase in pair}
-    return list(stable.values()), pairs
-
-
 def _binary(
     elements: Sequence[str], competing: Sequence[Phase], others: Sequence[Phase], inside: Sequence[Phase]
 ) -> Figure:
     import plotly.graph_objects as go
 
     last = elements[1]
-    stable, pairs = _hull(elements, competing)
+    stable, pairs = hull_and_tie_lines(elements, competing)
     figure = go.Figure(_lines(pairs, lambda phase: (phase.fractions.get(last, 0.0), phase.formation_energy)))
     for style, phases in (*_reference_groups(others, stable), *_candidate_groups(inside)):
         figure.add_trace(
@@ -205,7 +133,7 @@ def _ternary(
 ) -> Figure:
     import plotly.graph_objects as go
 
-    stable, pairs = _hull(elements, competing)
+    stable, pairs = hull_and_tie_lines(elements, competing)
     corner_of = dict(zip(("b", "c", "a"), elements, strict=True))  # "a" is the top: the least metallic
     lines = [point for first, second in pairs for point in (first, second, None)]
     figure = go.Figure(

@@ -18,6 +18,7 @@ from uniscreen.screening.protocol import Done, Failure, Ready, Start, Unit
 from uniscreen.screening.store import RecordWriter
 
 if TYPE_CHECKING:
+    from uniscreen.potentials.base import Potential
     from uniscreen.screening.record import Record
 
 
@@ -78,7 +79,7 @@ class _Worker:
             raise EOFError
 
 
-def _load(start: Start):  # type: ignore[no-untyped-def]  # Potential would import torch before its threads are set
+def _load(start: Start) -> Potential:
     """Load the potential, with one thread of torch: two were slower (2.5 times, CHGNet on 2 cores)."""
     import torch
 
