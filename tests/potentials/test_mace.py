@@ -19,9 +19,10 @@ from ase import Atoms
 from ase.build import bulk, fcc100
 from ase.stress import voigt_6_to_full_3x3_stress
 
+import uniscreen
 from uniscreen import load_potential
-from uniscreen.errors import InputError, MissingPackageError, UnsupportedElementError
-from uniscreen.potentials import find_card, loading, model_cards
+from uniscreen.errors import InputError, MissingPackageError, ReferenceMismatchError, UnsupportedElementError
+from uniscreen.potentials import find_card, loading, model_cards, resolve_model
 from uniscreen.potentials.weights import FOLDER_VARIABLE
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
@@ -361,3 +362,20 @@ def test_a_missing_package_is_named(model_file: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "mace", None)
     with pytest.raises(MissingPackageError, match=r"tiny\.model needs .* pip install mace-torch"):
         _load(model_file)
+
+
+def test_a_model_file_can_be_screened_with_once_its_functional_is_said(model_file: Path, tmp_path: Path) -> None:
+    atoms = bulk("CuO", "rocksalt", a=4.2)
+    settings = {"model": str(model_file), "trust_model_file": True, "relax": False, "workers": 1}
+    with pytest.raises(ReferenceMismatchError, match="--functional PBE"):
+        uniscreen.screen([atoms], out=tmp_path / "refused", **settings)
+    (row,) = uniscreen.screen([atoms], out=tmp_path / "run", functional="PBE", **settings).to_dict("records")
+    assert row["status"] == "ok"
+    assert row["energy_eV_per_atom"] == pytest.approx(_load(model_file).evaluate([atoms])[0].energy / 2, abs=1e-6)
+    # MP2020 corrects oxides by -0.687 eV per O (Wang et al. 2021), and a .model file's energies are raw.
+    assert row["correction_eV_per_atom"] == pytest.approx(-0.687 / 2, abs=1e-6)
+
+
+def test_a_functional_that_contradicts_the_card_is_refused() -> None:
+    with pytest.raises(InputError, match="was trained on PBE, not on r2SCAN"):
+        resolve_model("chgnet-0.3.0", functional="r2SCAN")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--model", default="chgnet-0.3.0", show_default=True, help="A model's name, or a MACE .model file.")
 @click.option("--head", default="", help="Which output to use of a model that has several.")
 @click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
+@click.option("--functional", type=click.Choice(["PBE", "r2SCAN"]), help="Of the training labels of a model file.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Precision. [default: the model's own]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results. [default: <CANDIDATES>-screen]")
 @click.option(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from uniscreen.potentials.base import Potential
-    from uniscreen.potentials.cards import ModelCard
+    from uniscreen.potentials.cards import Functional, ModelCard
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "float64"]
@@ -72,8 +72,16 @@ def load_potential(
         return potential(card, weights, torch.device(resolve_device(device)), getattr(torch, dtype or card.dtype))
 
 
-def resolve_model(name: str, *, head: str = "", trust_model_file: bool = False) -> tuple[ModelCard, Path]:
-    """The card of a model and where its weights are; arguments and errors as for ``load_potential``."""
+def resolve_model(
+    name: str, *, head: str = "", trust_model_file: bool = False, functional: Functional | None = None
+) -> tuple[ModelCard, Path]:
+    """The card of a model and where its weights are; arguments and errors as for ``load_potential``.
+
+    ``functional`` is that of the training labels of a model file, which does not tell.
+
+    Raises:
+        InputError: ``functional`` contradicts the card.
+    """
     if Path(name).suffix == ".model":
         card, weights = _model_file(Path(name), trust=trust_model_file)
     else:
@@ -81,6 +89,10 @@ def resolve_model(name: str, *, head: str = "", trust_model_file: bool = False) 
         weights = locate(card)
         if trust_model_file and not card.sha256:
             card = replace(card, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
+    if functional is not None:
+        if card.functional not in ("unknown", functional):
+            raise InputError(f"{card.name} was trained on {card.functional}, not on {functional} as --functional says.")
+        card = replace(card, functional=functional)
     return (replace(card, head=head) if head else card), weights
 
 

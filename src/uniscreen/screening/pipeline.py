@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uniscreen
-from uniscreen.errors import InputError
+from uniscreen.errors import InputError, ReferenceMismatchError
 from uniscreen.potentials import resolve_device, resolve_model
 from uniscreen.screening.outputs import write_outputs
 from uniscreen.screening.pool import WorkerPool
@@ -71,8 +71,8 @@ def screen(
 ) -> pd.DataFrame:
     """Screen candidates and return the ranked results, one row a candidate; see ``run_screen``.
 
-    ``settings`` are the fields of ScreenSettings: model, head, trust_model_file, dtype, device, relax, fmax, max_steps,
-    max_atoms, limit, deterministic.
+    ``settings`` are the fields of ScreenSettings: model, head, trust_model_file, functional, dtype, device, relax,
+    fmax, max_steps, max_atoms, limit, deterministic.
     """
     run = run_screen(
         candidates, ScreenSettings(**settings), out=out, references=references, workers=workers, restart=restart
@@ -107,7 +107,12 @@ def run_screen(
         InputError: the input, the settings, the model, the references or the folder are wrong as a whole.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    card, _ = resolve_model(settings.model, head=settings.head, trust_model_file=settings.trust_model_file)
+    card, _ = resolve_model(
+        settings.model,
+        head=settings.head,
+        trust_model_file=settings.trust_model_file,
+        functional=settings.functional,
+    )
     device = resolve_device(settings.device)
     if workers is not None and workers < 1:
         raise InputError(f"--workers is {workers}, expected at least 1.")
@@ -187,6 +192,11 @@ def _stem(name: str) -> str:
 
 
 def _competition(card: ModelCard, references: Path | str) -> Competition:
+    if card.functional == "unknown":
+        raise ReferenceMismatchError(
+            f"{card.name} does not tell which functional its training labels had, so its energies can be compared with "
+            "no others. Say it with --functional, e.g. --functional PBE for the Materials Project's settings."
+        )
     if str(references) == "elements":
         chosen = ReferenceSet.from_elements(card.functional)
     else:

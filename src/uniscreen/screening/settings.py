@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uniscreen.errors import InputError
 
 if TYPE_CHECKING:
+    from uniscreen.potentials.cards import Functional
     from uniscreen.potentials.loading import Device, Precision
 
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 class ScreenSettings:
     """Settings of one screen.
 
-    ``model``, ``head``, ``trust_model_file``, ``dtype`` and ``device`` are those of ``load_potential``;
+    ``model``, ``head``, ``trust_model_file``, ``dtype`` and ``device`` are those of ``load_potential``; ``functional``
+    is that of the training labels of a model file, which does not tell;
     ``relax`` positions and cell to ``fmax`` (eV/Å) in at most ``max_steps`` steps, or evaluate as given;
     structures of more than ``max_atoms`` atoms are not evaluated; ``limit`` keeps the first candidates only;
     ``deterministic`` fixes which candidates share a batch, so that results are the same to the last bit.
@@ -24,6 +26,7 @@ class ScreenSettings:
     model: str = "chgnet-0.3.0"
     head: str = ""
     trust_model_file: bool = False
+    functional: Functional | None = None
     dtype: Precision | None = None
     device: Device = "auto"
     relax: bool = True
