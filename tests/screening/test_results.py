@@ -87,6 +87,11 @@ def test_flags():
     assert table["rank"].to_dict() == {"c0": 1, "c1": 2}
 
 
+def test_a_structure_with_forces_left_is_flagged():
+    table = table_of(made(0, "NaCl", -1.0, max_force=0.49), made(1, "NaCl", -1.1, max_force=0.51)).set_index("id")
+    assert table["flags"].to_dict() == {"c0": "", "c1": "large_forces"}
+
+
 def test_far_below_a_fixed_hull_is_flagged():
     fixed = Competition(ReferenceSet.from_elements("PBE"), among_candidates=False)
     assert table_of(made(0, "NaCl", -0.09), against=fixed)["flags"].tolist() == [""]

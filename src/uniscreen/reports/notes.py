@@ -26,6 +26,8 @@ FLAGS = {
     "broken or gained, and the candidate may have become another phase.",
     "far_from_minimum": "Relaxing lowered the energy by more than 0.25 eV/atom: the given structure was far from a "
     "minimum, and what was found may have little to do with it.",
+    "large_forces": "More than 0.5 eV/Å is left on an atom: the crystal was not relaxed, or not to its end, and its "
+    "energy is not that of a minimum.",
     "far_below_hull": "Further below the hull than new phases usually are. More often a missing competing "
     "phase or a failure of the potential than a discovery; check these first.",
     "unusual_formation_energy": "A formation energy beyond that of any known compound, in either direction: "

@@ -23,6 +23,9 @@ LARGE_VOLUME_CHANGE = 0.20
 FAR_FROM_MINIMUM = -0.25
 """eV/atom gained by relaxing. Beyond it the given structure was not near the one that was found."""
 
+LARGE_FORCES = 0.5
+"""eV/Å left on an atom: ten times the usual limit of a relaxation, so the energy is not that of a minimum."""
+
 FAR_BELOW_HULL = -0.10
 """eV/atom. Further below a complete DFT hull than new phases are found; a fault of the model is likelier."""
 
@@ -164,6 +167,8 @@ def _flags(record: Record, distance: HullDistance, competition: Competition) -> 
         flags.append("space_group_changed")
     if _relaxation_energy(record) < FAR_FROM_MINIMUM:
         flags.append("far_from_minimum")
+    if record.max_force is not None and record.max_force > LARGE_FORCES:
+        flags.append("large_forces")
     below = distance.e_above_hull
     if below is not None and below < FAR_BELOW_HULL and not competition.among_candidates:
         flags.append("far_below_hull")

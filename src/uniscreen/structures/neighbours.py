@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PAIRS_PER_SYSTEM = {"cpu": 1_000, "cuda": 500_000}
 """A system with more (pair, image) combinations than this, by device, is handed to the cell list. On a CPU the compiled
-cell list wins from a few atoms on (128 atoms: 7 ms against 99 ms); a GPU would wait for the copies."""
+cell list wins from a few atoms on; a GPU would wait for the copies."""
 
 PAIRS_PER_CHUNK = 4_000_000
 """At most about this many combinations are held in memory at a time."""
