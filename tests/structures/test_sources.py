@@ -485,9 +485,7 @@ def test_size_limits(tmp_path):
         TextSource(POSCAR, "poscar").load(ReadLimits(max_atoms=1))
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"text", gzip.compress(b"x" * 1000)[:-9]], ids=["empty", "not gzip", "torn"]
-)
+@pytest.mark.parametrize("data", [b"", b"text", gzip.compress(b"x" * 1000)[:-9]], ids=["empty", "not gzip", "torn"])
 def test_damaged_gzip(tmp_path, data):
     (tmp_path / "x.cif.gz").write_bytes(data)
     with pytest.raises(InvalidStructureError):
