@@ -18,11 +18,13 @@ import torch
 from ase import Atoms
 from ase.build import bulk, fcc100
 from ase.stress import voigt_6_to_full_3x3_stress
+from local_server import File, serving
 
 import uniscreen
 from uniscreen import load_potential
 from uniscreen.errors import InputError, MissingPackageError, ReferenceMismatchError, UnsupportedElementError
-from uniscreen.potentials import find_card, loading, model_cards, resolve_model
+from uniscreen.potentials import fetching, find_card, loading, model_cards, resolve_model
+from uniscreen.potentials import mace as mace_adapter
 from uniscreen.potentials.weights import FOLDER_VARIABLE
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
@@ -354,6 +356,71 @@ def test_loading_leaves_no_trace_in_the_process(before: str, model_file: Path, t
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(find_spec("cuequivariance_torch") is None, reason="cuequivariance-torch is not installed")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_cuequivariance_gives_the_same_numbers(dtype: str, model_file: Path) -> None:
+    """Converted as for CUDA, but on the CPU, where its kernels are plain torch."""
+    from uniscreen.potentials.mace import on_cuequivariance
+
+    potential = _load(model_file, dtype)
+    structures = list(_structures("Cu", "O").values())
+    plain = potential.evaluate(structures)
+    default = torch.get_default_dtype()
+    potential.model = on_cuequivariance(potential.model, potential.device).eval()  # type: ignore[attr-defined]
+    assert torch.get_default_dtype() == default
+    assert any("cuequivariance" in type(module).__module__ for module in potential.model.modules())  # type: ignore[attr-defined]
+    for ours, theirs in zip(potential.evaluate(structures), plain, strict=True):
+        assert ours.energy / len(ours.forces) == pytest.approx(theirs.energy / len(ours.forces), rel=0, abs=1e-5)
+        np.testing.assert_allclose(ours.forces, theirs.forces, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(ours.stress, theirs.stress, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("installed", "converted", "said"),
+    [(False, True, "which is not installed"), (True, False, "KeyError: 'no such layer'"), (True, True, "")],
+    ids=["not installed", "cannot be converted", "used"],
+)
+def test_mace_runs_without_cuequivariance_where_it_must(
+    installed: bool, converted: bool, said: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def convert(model: object, device: object) -> object:
+        if not converted:
+            raise KeyError("no such layer")
+        return "accelerated"
+
+    monkeypatch.setattr(mace_adapter, "find_spec", lambda name: object() if installed else None)
+    monkeypatch.setattr(mace_adapter, "on_cuequivariance", convert)
+    caplog.set_level("INFO")
+    assert mace_adapter._accelerated("m", "plain", torch.device("cpu")) == "plain"
+    assert caplog.text == ""
+    expected = "plain" if said else "accelerated"
+    assert mace_adapter._accelerated("m", "plain", torch.device("cuda")) == expected
+    assert said in caplog.text
+
+
+def test_a_fetched_model_is_loaded_without_trust(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checksum was recorded when it came from the card's own address."""
+    card = replace(find_card("mace-mp-0-small"), elements=frozenset({"O", "Cu"}), cutoff=4.7)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    with serving() as server:
+        server.files["/weights"] = File(model_file.read_bytes())
+        card = replace(card, weights=f"{server.url}/weights")
+        for module in (fetching, loading):
+            monkeypatch.setattr(module, "find_card", lambda name: card)
+        with pytest.raises(InputError, match=r"are not on this machine\. Get them: uniscreen models fetch"):
+            load_potential(card.name, device="cpu")
+        assert server.requests == []  # loading never fetches
+        fetched = fetching.fetch_weights(card.name)
+    sha256 = hashlib.sha256(model_file.read_bytes()).hexdigest()
+    assert load_potential(card.name, device="cpu").card.sha256 == sha256
+    fetched.path.write_bytes(model_file.read_bytes() + b"?")
+    with pytest.raises(InputError, match=f"expected {sha256}"):
+        load_potential(card.name, device="cpu", trust_model_file=True)
 
 
 def test_a_missing_package_is_named(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

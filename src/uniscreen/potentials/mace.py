@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import logging
 import os
 import pickle
 import warnings
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uniscreen.structures.graph import AtomicGraph
+
+log = logging.getLogger(__name__)
 
 _LOAD_VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _RUNNABLE = ("MACE", "ScaleShiftMACE")
@@ -45,7 +49,7 @@ class MACEPotential(TrainablePotential):
         self.device = device
         self.dtype = dtype
         self.head = _head_index(card.name, _heads(model), card.head)
-        self.model = model.to(device=device, dtype=dtype).eval()
+        self.model = _accelerated(card.name, model.to(device=device, dtype=dtype), device).eval()
         self._species = torch.zeros(len(chemical_symbols), dtype=torch.long, device=device)
         self._species[numbers] = torch.arange(len(numbers), device=device)
         self._n_species = len(numbers)
@@ -129,6 +133,32 @@ def _unpickle(path: Path, content: bytes) -> Any:
     if hasattr(model, "joint_embedding"):
         raise InputError(f"{path} needs {', '.join(model.embedding_specs)} as input, which a crystal does not have.")
     return model
+
+
+def _accelerated(name: str, model: Any, device: torch.device) -> Any:
+    """The model on cuequivariance's kernels, where that is installed and the device is CUDA; else as it is."""
+    if device.type != "cuda":
+        return model
+    if find_spec("cuequivariance_torch") is None:
+        log.info("%s runs without cuequivariance, which is not installed: pip install cuequivariance-torch", name)
+        return model
+    try:
+        return on_cuequivariance(model, device)
+    except Exception as error:  # a conversion of foreign models of many versions: the model itself still runs
+        log.warning("%s runs without cuequivariance: %s: %s", name, type(error).__name__, error)
+        return model
+
+
+def on_cuequivariance(model: Any, device: torch.device) -> Any:
+    """The model as mace converts it to cuequivariance: other kernels, the same weights and numbers."""
+    before = torch.get_default_dtype()
+    try:
+        with _quietly_and_without_traces():
+            from mace.cli.convert_e3nn_cueq import run
+
+            return run(model, device=device.type)
+    finally:
+        torch.set_default_dtype(before)  # which the conversion changes
 
 
 @contextlib.contextmanager
