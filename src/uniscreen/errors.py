@@ -4,6 +4,8 @@ UniscreenError
 ├── InputError                  a file or setting given by the user is wrong as a whole
 │   ├── UnknownModelError       no model card of that name
 │   ├── MissingPackageError     a model's package is not installed
+│   ├── DownloadError           weights cannot be fetched
+│   ├── LicenceError            a licence that restricts use has not been accepted
 │   ├── ReferenceMismatchError  reference energies of another functional or correction scheme
 │   └── ResumeError             the output folder belongs to another input or other settings
 └── StructureError              one structure cannot be evaluated; ``status`` is its row's status
@@ -32,6 +34,14 @@ class UnknownModelError(InputError):
 
 class MissingPackageError(InputError):
     """The package that a model needs is not installed."""
+
+
+class DownloadError(InputError):
+    """Weights cannot be fetched, or are not what was expected."""
+
+
+class LicenceError(InputError):
+    """The model's licence restricts its use and has not been accepted."""
 
 
 class ReferenceMismatchError(InputError):

@@ -88,7 +88,7 @@ def test_lines_are_long_where_a_program_reads_them(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_missing_package_and_missing_weights_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(card: object) -> None:
+    def missing(card: object, *, check: bool = True) -> None:
         raise InputError("not here")
 
     monkeypatch.setattr("uniscreen.cli.models.find_spec", lambda name: None)

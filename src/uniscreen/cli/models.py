@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uniscreen.cli.fetch import fetch, hub, print_fetched_from_hub
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,6 +30,10 @@ def models(context: click.Context) -> None:
         _print_list()
 
 
+models.add_command(fetch)
+models.add_command(hub)
+
+
 @models.command()
 @click.argument("name")
 def show(name: str) -> None:
@@ -35,22 +41,24 @@ def show(name: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from uniscreen.potentials import find_card
-
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, style="bold")
     grid.add_column(overflow="fold")
-    for label, value in _facts(find_card(name)).items():
+    for label, value in _facts(*_described(name)).items():
         grid.add_row(label, Text(value))
     _console().print(grid)
 
 
 @models.command()
 @click.argument("name")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="[default: the model's own]")
 @click.option("--head", default="", help="Which output to use of a model that has several.")
-@click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
+@click.option(
+    "--trust-model-file",
+    is_flag=True,
+    help="Run the code of a calculator, or in a pickled model that no card vouches for.",
+)
 @click.pass_context
 def check(context: click.Context, /, name: str, **options: Any) -> None:
     """Hold model NAME to the contract of a potential: symmetries, derivatives, batches, errors.
@@ -88,18 +96,36 @@ def _print_list() -> None:
             card.architecture,
             card.functional,
             card.energy_convention,
-            card.licence.partition(",")[0],
+            _licence(card),
             _yes(_installed(card)),
-            _yes(_weights(card) is not None),
+            _yes(_weights(card, check=False) is not None),
         )
     _console().print(table, highlight=False)
+    print_fetched_from_hub()
 
 
-def _facts(card: ModelCard) -> dict[str, str]:
+def _licence(card: ModelCard) -> str:
+    """The licence's name, and whether it restricts what the model may be used for."""
+    name = card.licence.partition(",")[0]
+    return f"{name}: restricted use" if card.restricted_use else name
+
+
+def _described(name: str) -> tuple[ModelCard, Path | None]:
+    """The card of a model, and its weights if they are on this machine."""
+    from uniscreen.potentials import find_card
+    from uniscreen.potentials.hub import SCHEME, hub_model
+
+    if name.startswith(SCHEME):
+        return hub_model(name)
+    card = find_card(name)
+    return card, _weights(card)
+
+
+def _facts(card: ModelCard, path: Path | None) -> dict[str, str]:
     """Every field of a card in words, with units."""
+    from uniscreen.potentials.licences import is_accepted
     from uniscreen.potentials.loading import BACKENDS
 
-    path = _weights(card)
     energies = {
         "raw": "raw DFT total energies; corrections are yet to be added",
         "MP2020-corrected": "total energies that already carry the Materials Project's 2020 corrections",
@@ -118,7 +144,8 @@ def _facts(card: ModelCard) -> dict[str, str]:
         "file of the folder": card.weights_file or "the weights are a file",
         "size": f"{card.size_bytes / 1e6:.1f} MB" if card.size_bytes else "unknown",
         "sha256": card.sha256 or "unknown",
-        "licence": card.licence,
+        "licence": f"{card.licence} {card.licence_url}".strip(),
+        "use": _use(card, accepted=is_accepted(card)),
         "citation": card.citation,
         "functional": card.functional,
         "energies": f"{card.energy_convention}: {energies[card.energy_convention]}",
@@ -129,6 +156,12 @@ def _facts(card: ModelCard) -> dict[str, str]:
         "cutoff": f"{card.cutoff:g} Å",
         "elements": f"{len(card.elements)}: {' '.join(_by_atomic_number(card.elements))}",
     }
+
+
+def _use(card: ModelCard, *, accepted: bool) -> str:
+    if not card.restricted_use:
+        return "not restricted further" if card.licence != "unknown" else "unknown"
+    return f"{card.restricted_use} only; {'accepted' if accepted else 'yet to be accepted'}"
 
 
 def _by_atomic_number(symbols: frozenset[str]) -> list[str]:
@@ -144,13 +177,13 @@ def _installed(card: ModelCard) -> bool:
     return find_spec(BACKENDS[card.architecture].imports) is not None
 
 
-def _weights(card: ModelCard) -> Path | None:
-    """The model's weights, or None where they are missing or not those of the card."""
+def _weights(card: ModelCard, *, check: bool = True) -> Path | None:
+    """The model's weights, or None where they are missing or, if that is checked, not those of the card."""
     from uniscreen.errors import InputError
     from uniscreen.potentials.weights import locate
 
     try:
-        path = locate(card)
+        path = locate(card, check=check)
     except InputError:
         return None
     return path if path.exists() else None

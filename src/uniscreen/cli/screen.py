@@ -19,10 +19,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("candidates", type=click.Path(path_type=Path))
-@click.option("--model", default="chgnet-0.3.0", show_default=True, help="A model's name, or a MACE .model file.")
+@click.option(
+    "--model",
+    default="chgnet-0.3.0",
+    show_default=True,
+    help="A model's name, matgl:NAME of the hub, a MACE .model file, or an ASE calculator as ase:MODULE:FACTORY.",
+)
 @click.option("--head", default="", help="Which output to use of a model that has several.")
-@click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
-@click.option("--functional", type=click.Choice(["PBE", "r2SCAN"]), help="Of the training labels of a model file.")
+@click.option(
+    "--trust-model-file",
+    is_flag=True,
+    help="Run the code of a calculator, or in a pickled model that no card vouches for.",
+)
+@click.option("--functional", type=click.Choice(["PBE", "r2SCAN"]), help="Of the labels of a model that does not tell.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Precision. [default: the model's own]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results. [default: <CANDIDATES>-screen]")
 @click.option(
@@ -40,7 +49,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=int, metavar="N", help="Take the first N candidates only.")
 @click.option("--workers", type=int, metavar="N", help="Processes. [default: one a core; one on a GPU]")
 @click.option("--deterministic", is_flag=True, help="The same bytes in results.csv on every run on one machine.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option("--top", type=int, default=10, show_default=True, help="How many candidates to print at the end.")
 @click.option("--restart", is_flag=True, help="Begin anew, discarding the run in the output folder.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")

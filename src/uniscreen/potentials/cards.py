@@ -29,6 +29,8 @@ class ModelCard:
     ``elements`` are the chemical symbols that occur in its training data, ``cutoff`` the radius of its graph in Å.
     ``size_bytes`` and ``sha256`` are those of the weights file, or of the file ``weights_file`` in a weights folder.
     ``head`` names the output to use of a model that has several. An empty ``sha256`` is one that is not known.
+    ``restricted_use`` is what the licence restricts the weights to, empty if nothing, and ``licence_url`` its text;
+    such a licence must be accepted before the weights are fetched or loaded.
     """
 
     name: str
@@ -48,6 +50,13 @@ class ModelCard:
     elements: frozenset[str]
     head: str = ""
     weights_file: str = ""
+    restricted_use: str = ""
+    licence_url: str = ""
+
+    @property
+    def is_fetchable(self) -> bool:
+        """Whether ``weights`` is the address of the weights file itself."""
+        return self.weights.startswith(("https://", "http://")) and " " not in self.weights
 
     @classmethod
     def from_table(cls, name: str, table: Mapping[str, object], element_sets: Mapping[str, str]) -> ModelCard:
@@ -79,4 +88,7 @@ def find_card(name: str) -> ModelCard:
         return known[name]
     close = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise UnknownModelError(f"Unknown model {name!r}.{hint} Known models: {', '.join(cards)}.")
+    raise UnknownModelError(
+        f"Unknown model {name!r}.{hint} Known models: {', '.join(cards)}; also matgl:NAME of the Hugging Face hub, "
+        "a MACE .model file, and any ASE calculator as ase:MODULE:FACTORY."
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from uniscreen.errors import InputError, MissingPackageError
 from uniscreen.potentials.cards import find_card
-from uniscreen.potentials.weights import locate
+from uniscreen.potentials.durable import sha256_of
+from uniscreen.potentials.licences import require_accepted
+from uniscreen.potentials.weights import as_fetched, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from uniscreen.potentials.base import Potential
     from uniscreen.potentials.cards import Functional, ModelCard
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["float32", "float64"]
 
 
@@ -34,8 +35,11 @@ class Backend(NamedTuple):
 
 BACKENDS = {
     "CHGNet": Backend("uniscreen.potentials.chgnet", "CHGNetPotential", "chgnet", "chgnet"),
-    "M3GNet": Backend("uniscreen.potentials.m3gnet", "M3GNetPotential", "matgl", "matgl"),
+    "M3GNet": Backend("uniscreen.potentials.m3gnet", "EarlyM3GNetPotential", "matgl", "matgl"),
+    "M3GNet (matgl 3)": Backend("uniscreen.potentials.m3gnet", "M3GNetPotential", "matgl", "matgl"),
+    "TensorNet": Backend("uniscreen.potentials.tensornet", "TensorNetPotential", "matgl", "matgl"),
     "MACE": Backend("uniscreen.potentials.mace", "MACEPotential", "mace", "mace-torch"),
+    "ASE calculator": Backend("uniscreen.potentials.ase_calculator", "CalculatorPotential", "ase", "ase"),
 }
 
 
@@ -47,20 +51,22 @@ def load_potential(
     head: str = "",
     trust_model_file: bool = False,
 ) -> Potential:
-    """Load a potential by the name of its model card, or from a MACE ``.model`` file.
+    """Load a potential by the name of its model card, from the hub's models that were fetched, or from code or a file.
 
     Args:
-        name: a model card's name or alias, e.g. ``chgnet-0.3.0``, or the path of a ``.model`` file.
+        name: a model card's name or alias, e.g. ``chgnet-0.3.0``; ``matgl:NAME[@REVISION]``, a fetched model of the
+            Hugging Face hub; the path of a MACE ``.model`` file; ``ase:MODULE:FACTORY``, any ASE calculator.
         device: ``auto`` takes CUDA where there is one.
         dtype: the model's own precision unless given.
         head: which output to use of a model that has several.
-        trust_model_file: run the code in a pickled model whose checksum no card has.
+        trust_model_file: run the code of a calculator, or in a pickled model whose checksum is not known.
 
     Raises:
-        UnknownModelError: no such model card.
+        UnknownModelError: no such model.
         MissingPackageError: the model's package is not installed.
-        InputError: CUDA asked for where there is none, the weights are missing, not those of the card or not trusted,
-            or the model has several heads and none is named.
+        LicenceError: its licence restricts use and has not been accepted.
+        InputError: a device that is not there, the weights are missing, not those of the card or not trusted, or the
+            model has several heads and none is named.
     """
     card, weights = resolve_model(name, head=head, trust_model_file=trust_model_file)
     backend = BACKENDS[card.architecture]
@@ -77,23 +83,42 @@ def resolve_model(
 ) -> tuple[ModelCard, Path]:
     """The card of a model and where its weights are; arguments and errors as for ``load_potential``.
 
-    ``functional`` is that of the training labels of a model file, which does not tell.
+    ``functional`` is that of the training labels of a model that does not tell.
 
     Raises:
         InputError: ``functional`` contradicts the card.
     """
-    if Path(name).suffix == ".model":
-        card, weights = _model_file(Path(name), trust=trust_model_file)
-    else:
-        card = find_card(name)
-        weights = locate(card)
-        if trust_model_file and not card.sha256:
-            card = replace(card, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
+    card, weights = _find(name, trust=trust_model_file)
     if functional is not None:
         if card.functional not in ("unknown", functional):
             raise InputError(f"{card.name} was trained on {card.functional}, not on {functional} as --functional says.")
         card = replace(card, functional=functional)
     return (replace(card, head=head) if head else card), weights
+
+
+def _find(name: str, *, trust: bool) -> tuple[ModelCard, Path]:
+    """The card and the weights of a model, by the kind of its name."""
+    if name.startswith("ase:"):
+        from uniscreen.potentials.ase_calculator import calculator_model
+
+        return calculator_model(name, trust=trust)
+    if name.startswith("matgl:"):
+        from uniscreen.potentials.hub import hub_model
+
+        return hub_model(name)
+    if Path(name).suffix == ".model":
+        return _model_file(Path(name), trust=trust)
+    return _carded(find_card(name), trust=trust)
+
+
+def _carded(card: ModelCard, *, trust: bool) -> tuple[ModelCard, Path]:
+    """The weights of a model card; without a checksum, a file is known by the one that it had when it was fetched."""
+    require_accepted(card)
+    weights = locate(card)
+    card = as_fetched(card, weights)
+    if trust and not card.sha256:
+        card = replace(card, sha256=sha256_of(weights))
+    return card, weights
 
 
 def _model_file(path: Path, *, trust: bool) -> tuple[ModelCard, Path]:
@@ -120,9 +145,18 @@ def _naming_the_package(backend: Backend, name: str) -> Iterator[None]:
 
 
 def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
-    """The device that is meant: ``auto`` is CUDA where there is one."""
+    """The device that is meant: ``auto`` is CUDA where there is one.
+
+    Raises:
+        InputError: the device is not there, or cannot be computed on.
+    """
     import torch
 
+    if device == "mps":
+        raise InputError(
+            "--device mps cannot be used: neighbours, bond lengths and strains are computed in float64, which Apple's "
+            "MPS does not have; in float32 the potentials would not keep their contract. Use --device cpu."
+        )
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda was asked for, but torch sees no CUDA device. Use --device cpu.")
     if device == "cpu" or not torch.cuda.is_available():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import InputError, MissingPackageError
+from uniscreen.potentials.durable import sha256_of
+from uniscreen.potentials.receipts import Receipt
 
 if TYPE_CHECKING:
     from uniscreen.potentials.cards import ModelCard
@@ -17,11 +19,12 @@ FOLDER_VARIABLE = "UNISCREEN_WEIGHTS"
 """Environment variable: a folder that holds weights under the names of their model cards."""
 
 
-def locate(card: ModelCard) -> Path:
+def locate(card: ModelCard, *, check: bool = True) -> Path:
     """The file or folder with the weights of a model.
 
     Weights named ``package:PACKAGE/PATH`` come with that package; others are looked for under their card's name in the
-    folder named by the environment variable UNISCREEN_WEIGHTS and in uniscreen's cache.
+    folder named by the environment variable UNISCREEN_WEIGHTS and in uniscreen's cache. Without ``check`` nothing is
+    read, so that a list of models does not take the time to read them all.
 
     Raises:
         MissingPackageError: the package is not installed.
@@ -29,7 +32,8 @@ def locate(card: ModelCard) -> Path:
     """
     kind, _, where = card.weights.partition(":")
     path = _in_package(card, where) if kind == "package" else _in_folders(card)
-    verify(card, path / card.weights_file)
+    if check:
+        verify(as_fetched(card, path), path / card.weights_file)
     return path
 
 
@@ -39,7 +43,7 @@ def verify(card: ModelCard, path: Path) -> None:
         raise InputError(f"The weights of {card.name} are expected in {path}, which is not a file.")
     if not card.sha256:
         return
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256_of(path)
     if digest != card.sha256:
         raise InputError(
             f"The weights of {card.name} in {path} have sha256 {digest}, expected {card.sha256}. "
@@ -47,9 +51,32 @@ def verify(card: ModelCard, path: Path) -> None:
         )
 
 
+def as_fetched(card: ModelCard, path: Path) -> ModelCard:
+    """The card with the size and checksum that were recorded when uniscreen fetched the file, if it has none itself.
+
+    Only in uniscreen's own cache: elsewhere, whoever can put a file there can also put a record beside it.
+    """
+    if card.sha256 or path.parent != cache_folder():
+        return card
+    receipt = Receipt.of(path)
+    if receipt is None or receipt.url != card.weights:
+        return card
+    return replace(card, size_bytes=receipt.size_bytes, sha256=receipt.sha256)
+
+
 def cache_folder() -> Path:
     """Where fetched weights are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "uniscreen" / "weights"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uniscreen" / "weights"
+
+
+def folders() -> list[Path]:
+    """The folders in which weights are looked for, in this order."""
+    return [*([Path(os.environ[FOLDER_VARIABLE])] if FOLDER_VARIABLE in os.environ else []), cache_folder()]
+
+
+def places(path: Path) -> str:
+    """Where weights that belong at a path in the cache are looked for, in words."""
+    return f"at {path}, or as {path.relative_to(cache_folder())} in a folder that {FOLDER_VARIABLE} names"
 
 
 def _in_package(card: ModelCard, where: str) -> Path:
@@ -61,12 +88,11 @@ def _in_package(card: ModelCard, where: str) -> Path:
 
 
 def _in_folders(card: ModelCard) -> Path:
-    folders = [Path(os.environ[FOLDER_VARIABLE])] if FOLDER_VARIABLE in os.environ else []
-    folders.append(cache_folder())
-    for folder in folders:
+    for folder in folders():
         if (folder / card.name).exists():
             return folder / card.name
+    get = f"Get them: uniscreen models fetch {card.name}. Or get" if card.is_fetchable else "Get"
     raise InputError(
-        f"The weights of {card.name} are not on this machine. Get them from {card.weights} and put them at "
-        f"{cache_folder() / card.name}, or name a folder that holds {card.name} in {FOLDER_VARIABLE}."
+        f"The weights of {card.name} are not on this machine. {get} them from {card.weights} and put them "
+        f"{places(cache_folder() / card.name)}."
     )

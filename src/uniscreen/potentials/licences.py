@@ -1,0 +1,60 @@
+"""Licences that restrict use: shown, and accepted once before the weights are fetched or loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uniscreen.errors import InputError, LicenceError
+from uniscreen.potentials.durable import locked, write_durably
+
+if TYPE_CHECKING:
+    from uniscreen.potentials.cards import ModelCard
+
+
+def terms(card: ModelCard) -> str:
+    """What the licence of a model restricts, and where to read it, in a sentence."""
+    return f"{card.name} is under the {card.licence}, which allows {card.restricted_use} only: {card.licence_url}"
+
+
+def is_accepted(card: ModelCard) -> bool:
+    """Whether the licence restricts nothing, or has been accepted for this model as it stands on the card."""
+    accepted = _accepted().get(card.name)
+    return not card.restricted_use or (isinstance(accepted, dict) and accepted.get("licence") == card.licence)
+
+
+def require_accepted(card: ModelCard) -> None:
+    """Raise LicenceError, which shows the terms, unless they are accepted."""
+    if not is_accepted(card):
+        raise LicenceError(
+            f"{terms(card)}. Read it and accept it once: uniscreen models fetch {card.name} --accept-licence"
+        )
+
+
+def accept(card: ModelCard) -> None:
+    """Record that the user accepts the licence of a model: its name, the licence and the time (UTC)."""
+    place = acceptances_file()
+    entry = {"licence": card.licence, "accepted": datetime.now(UTC).isoformat(timespec="seconds")}
+    try:
+        with locked(place):
+            write_durably(place, json.dumps(_accepted() | {card.name: entry}, indent=2).encode())
+    except OSError as error:
+        raise InputError(f"{place}, which records accepted licences, cannot be written: {error}.") from error
+
+
+def acceptances_file() -> Path:
+    """Where accepted licences are recorded, in the user's configuration."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "uniscreen" / "accepted-licences.json"
+
+
+def _accepted() -> dict[str, object]:
+    try:
+        found = json.loads(acceptances_file().read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{acceptances_file()}, which records accepted licences, cannot be read: {error}.") from error
+    return found if isinstance(found, dict) else {}
