@@ -6,8 +6,10 @@ UniscreenError
 │   ├── MissingPackageError     a model's package is not installed
 │   ├── DownloadError           weights cannot be fetched
 │   ├── LicenceError            a licence that restricts use has not been accepted
+│   ├── BackendUnavailableError an isolated backend's environment cannot be made, or its worker does not start
 │   ├── ReferenceMismatchError  reference energies of another functional or correction scheme
 │   └── ResumeError             the output folder belongs to another input or other settings
+├── BackendError                an isolated backend failed on one batch; the next one gets a new worker
 └── StructureError              one structure cannot be evaluated; ``status`` is its row's status
     ├── InvalidStructureError
     ├── UnsupportedElementError
@@ -44,12 +46,20 @@ class LicenceError(InputError):
     """The model's licence restricts its use and has not been accepted."""
 
 
+class BackendUnavailableError(InputError):
+    """The environment of an isolated backend cannot be made, or its worker process does not start."""
+
+
 class ReferenceMismatchError(InputError):
     """Reference energies are of another functional or correction scheme than the model's."""
 
 
 class ResumeError(InputError):
     """The output folder holds a run of another input or with other settings."""
+
+
+class BackendError(UniscreenError):
+    """The worker process of an isolated backend failed on one batch."""
 
 
 class StructureError(UniscreenError, ValueError):
