@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from uniscreen.errors import InputError
 from uniscreen.relaxation import guards
 from uniscreen.relaxation.cell import log_strain_force
 from uniscreen.relaxation.fire import FireState
@@ -86,6 +87,8 @@ class InFlightRelaxer:
             return ended + self._eject(broken, positions, cells) + self.step()
         try:
             evaluation = self.potential.evaluate_graph(graph)
+        except InputError:  # nothing can be evaluated, e.g. an isolated backend that does not start any more
+            raise
         except Exception as error:  # the boundary between systems: one must not end the others
             return ended + self._isolate_failure(error)
         return ended + self._advance(graph, gradient, evaluation)

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uniscreen.potentials.loading import own_environment
+
 if TYPE_CHECKING:
     from uniscreen.potentials.cards import ModelCard
 
@@ -48,8 +50,12 @@ def usable_cores() -> int:
 
 
 def describe_card(card: ModelCard) -> dict[str, Any]:
-    """The model card as plain values."""
-    return asdict(card) | {"aliases": list(card.aliases), "elements": sorted(card.elements)}
+    """The model card as plain values; for a model with an environment of its own, with the packages in that."""
+    described = asdict(card) | {"aliases": list(card.aliases), "elements": sorted(card.elements)}
+    own = own_environment(card)
+    if own is not None:
+        described["environment"] = own.packages()
+    return described
 
 
 def _processor() -> str:
