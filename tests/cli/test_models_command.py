@@ -15,10 +15,12 @@ from click.testing import CliRunner, Result
 from uniscreen.cli.main import main
 from uniscreen.errors import InputError
 from uniscreen.potentials import find_card, model_cards, testing
+from uniscreen.potentials.isolated.environments import MARKER, environment_of
 from uniscreen.potentials.testing import CheckResult, checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from uniscreen.potentials.base import Potential
 
@@ -98,6 +100,34 @@ def test_a_missing_package_and_missing_weights_are_said(monkeypatch: pytest.Monk
     shown = uniscreen("models", "show", "chgnet").output
     assert "chgnet, not installed" in shown
     assert "not on this machine, or not those of this card" in shown
+
+
+def test_an_environment_is_shown_and_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    environment = environment_of("SevenNet")
+    assert re.search(r"sevennet-0 .* no +no", uniscreen("models").output)
+    assert "which is made when it is first needed" in uniscreen("models", "show", "sevennet-0").output
+    result = uniscreen("models", "remove", "sevennet-0")
+    assert (result.exit_code, result.output) == (
+        2,
+        f"Error: There is no environment of sevennet-0 in {environment.folder.parent}.\n",
+    )
+
+    environment.python.parent.mkdir(parents=True)
+    environment.python.touch()
+    (environment.folder / MARKER).touch()
+    assert re.search(r"sevennet-0 .* yes +no", uniscreen("models").output)
+    shown = uniscreen("models", "show", "sevennet-0").output
+    assert str(environment.folder) in "".join(shown.split())
+    result = uniscreen("models", "remove", "7net-0")
+    assert (result.exit_code, result.output) == (0, f"removed {environment.folder}\n")
+    assert not environment.folder.exists()
+
+
+def test_only_a_model_with_an_environment_of_its_own_can_be_removed() -> None:
+    result = uniscreen("models", "remove", "chgnet")
+    assert result.exit_code == 2
+    assert "Error: chgnet-0.3.0 runs in this environment" in result.output
 
 
 @pytest.mark.parametrize("name", list(model_cards()))

@@ -9,21 +9,29 @@ import pytest
 
 from uniscreen.errors import InputError
 from uniscreen.potentials import find_card, model_cards
-from uniscreen.potentials.loading import BACKENDS
+from uniscreen.potentials.loading import BACKENDS, own_environment
 from uniscreen.potentials.weights import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from uniscreen.potentials import ModelCard
     from uniscreen.potentials.base import Potential
 
 
-@pytest.fixture(scope="session", params=[card.name for card in model_cards().values() if card.sha256])
+def _parameter(card: ModelCard) -> Any:
+    """A card's name as a parameter, marked where the model has an environment of its own."""
+    return pytest.param(card.name, marks=[] if own_environment(card) is None else [pytest.mark.isolated])
+
+
+@pytest.fixture(scope="session", params=[_parameter(card) for card in model_cards().values() if card.sha256])
 def model_name(request: pytest.FixtureRequest) -> str:
     """The name of each card with known weights; those whose package or weights are not on this machine are skipped."""
     card = find_card(request.param)
-    package = BACKENDS[card.architecture].imports
-    if find_spec(package) is None:
+    package, environment = BACKENDS[card.architecture].imports, own_environment(card)
+    if environment is not None:
+        environment.ensure(card.name)
+    elif find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     try:
         locate(card)

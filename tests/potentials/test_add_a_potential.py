@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 ADAPTER = "src/uniscreen/potentials/lennard_jones.py"
 CARDS = "src/uniscreen/potentials/models.toml"
 BACKENDS = "src/uniscreen/potentials/loading.py"
+ISOLATED = "src/uniscreen/potentials/isolated/backends/lennard-jones"
 
 
 class Block(NamedTuple):
@@ -84,8 +85,28 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     insert(folder / CARDS, "[element_sets]", block(CARDS, place="in `[element_sets]`"))
     with (folder / CARDS).open("a", encoding="utf-8") as file:
         file.write("\n" + block(CARDS, place="at the end"))
-    insert(folder / BACKENDS, "BACKENDS", block(BACKENDS, place="in `BACKENDS`"))
+    insert(folder / BACKENDS, "BACKENDS", block(BACKENDS, starts='    "Lennard-Jones": Backend("'))
     return folder
+
+
+@pytest.mark.isolated
+def test_a_backend_with_an_environment_of_its_own_passes_after_the_steps(
+    extended: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy of the package that the other tests have, with the adapter replaced by the two files of a backend."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shutil.copytree(extended / "src", tmp_path / "src")
+    (tmp_path / ADAPTER).unlink()
+    for suffix in (".txt", ".py"):
+        (tmp_path / f"{ISOLATED}{suffix}").write_text(block(f"{ISOLATED}{suffix}"), encoding="utf-8")
+    loading = (tmp_path / BACKENDS).read_text(encoding="utf-8")
+    adapter, isolated = (block(BACKENDS, starts=f'    "Lennard-Jones": Backend({first}') for first in ('"', "_"))
+    (tmp_path / BACKENDS).write_text(loading.replace(adapter, isolated), encoding="utf-8")
+    weights, check = block(language="bash", starts="mkdir"), block(language="bash", starts="uniscreen")
+    done = bash(weights + check, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Creating the environment of lennard-jones-argon" in done.stderr
+    assert f"{len(checks())} passed" in done.stdout
 
 
 def test_the_model_is_known_and_passes_after_the_steps(extended: Path) -> None:
@@ -146,7 +167,7 @@ def test_the_expected_failure_of_the_document_names_a_check() -> None:
 
 def test_no_block_is_left_out() -> None:
     """Each block is used above; the document has at most six steps."""
-    assert len(blocks()) == 9
+    assert len(blocks()) == 12
     steps = re.findall(r"^## (\d)\.", (ROOT / "docs" / "add-a-potential.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert steps == [str(i + 1) for i in range(len(steps))]
     assert len(steps) <= 6

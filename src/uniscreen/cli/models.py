@@ -81,6 +81,25 @@ def check(context: click.Context, /, name: str, **options: Any) -> None:
         context.exit(1)
 
 
+@models.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Remove the environment of model NAME, which has one of its own; it is made anew when it is next needed."""
+    from uniscreen.errors import InputError
+    from uniscreen.potentials import find_card
+    from uniscreen.potentials.loading import own_environment
+
+    card = find_card(name)
+    environment = own_environment(card)
+    if environment is None:
+        raise InputError(f"{card.name} runs in this environment; only models with one of their own can be removed.")
+    removed = environment.remove()
+    if not removed:
+        raise InputError(f"There is no environment of {card.name} in {environment.folder.parent}.")
+    for folder in removed:
+        click.echo(f"removed {folder}")
+
+
 def _print_list() -> None:
     """One row a model card."""
     from rich.table import Table
@@ -88,7 +107,7 @@ def _print_list() -> None:
     from uniscreen.potentials import model_cards
 
     table = Table(box=None, pad_edge=False, collapse_padding=True)
-    for title in ("name", "archi-\ntecture", "func-\ntional", "energies", "licence", "pack-\nage", "weights"):
+    for title in ("name", "archi-\ntecture", "func-\ntional", "energies", "licence", "pack-\nage", "on\ndisk"):
         table.add_column(title, no_wrap=title != "licence")
     for card in model_cards().values():
         table.add_row(
@@ -138,7 +157,7 @@ def _facts(card: ModelCard, path: Path | None) -> dict[str, str]:
         "name": card.name,
         "aliases": ", ".join(card.aliases) or "none",
         "architecture": card.architecture,
-        "package": f"{BACKENDS[card.architecture].package}, {'installed' if _installed(card) else 'not installed'}",
+        "package": f"{BACKENDS[card.architecture].package}, {_where_installed(card)}",
         "weights": "not on this machine, or not those of this card" if path is None else str(path),
         "from": card.weights,
         "file of the folder": card.weights_file or "the weights are a file",
@@ -170,10 +189,24 @@ def _by_atomic_number(symbols: frozenset[str]) -> list[str]:
     return sorted(symbols, key=lambda symbol: int(atomic_numbers[symbol]))
 
 
-def _installed(card: ModelCard) -> bool:
-    """Whether the package that the model needs can be imported; it is not."""
-    from uniscreen.potentials.loading import BACKENDS
+def _where_installed(card: ModelCard) -> str:
+    """Where the package that the model needs is, in words."""
+    from uniscreen.potentials.loading import own_environment
 
+    environment = own_environment(card)
+    if environment is None:
+        return "installed" if _installed(card) else "not installed"
+    place = environment.folder if environment.installed else "which is made when it is first needed"
+    return f"in an environment of its own, {place}"
+
+
+def _installed(card: ModelCard) -> bool:
+    """Whether the package that the model needs is here, in the model's own environment if it has one."""
+    from uniscreen.potentials.loading import BACKENDS, own_environment
+
+    environment = own_environment(card)
+    if environment is not None:
+        return environment.installed
     return find_spec(BACKENDS[card.architecture].imports) is not None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from contextlib import contextmanager
@@ -99,7 +100,8 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     """A progress bar with rate, time left and counts by status; SIGTERM stops as cleanly as Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
     if quiet:
-        yield None
+        with _errors_only():
+            yield None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -130,6 +132,18 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
             )
 
         yield update
+
+
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """Hold back what the library logs below an error."""
+    logger = logging.getLogger("uniscreen")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _most_first(item: tuple[str, int]) -> tuple[bool, int, str]:

@@ -9,6 +9,7 @@ from uniscreen.potentials import hub, licences
 from uniscreen.potentials.cards import find_card
 from uniscreen.potentials.downloads import Resource, download
 from uniscreen.potentials.durable import locked
+from uniscreen.potentials.loading import own_environment
 from uniscreen.potentials.receipts import Receipt
 from uniscreen.potentials.weights import cache_folder, locate, places
 
@@ -47,6 +48,7 @@ def fetch_weights(
         UnknownModelError: no such model.
         LicenceError: the licence restricts use, and has not been accepted.
         DownloadError: the weights cannot be had, or are not what was expected.
+        BackendUnavailableError: the environment that they come with cannot be made.
     """
     if name.startswith(hub.SCHEME):
         return Fetched(name, *hub.fetch_snapshot(name, on_progress=on_progress, on_wait=on_wait))
@@ -54,6 +56,11 @@ def fetch_weights(
     if accept_licence and not licences.is_accepted(card):
         licences.accept(card)
     licences.require_accepted(card)
+    environment = own_environment(card)
+    if environment is not None:
+        was_there = environment.installed
+        environment.ensure(card.name)
+        return Fetched(card.name, locate(card), was_there)
     try:
         return Fetched(card.name, locate(card), was_there=True)
     except InputError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from uniscreen.errors import InputError, MissingPackageError
 from uniscreen.potentials.cards import find_card
 from uniscreen.potentials.durable import sha256_of
+from uniscreen.potentials.isolated.environments import environment_of
 from uniscreen.potentials.licences import require_accepted
 from uniscreen.potentials.weights import as_fetched, locate
 
@@ -19,19 +20,26 @@ if TYPE_CHECKING:
 
     from uniscreen.potentials.base import Potential
     from uniscreen.potentials.cards import Functional, ModelCard
+    from uniscreen.potentials.isolated.environments import Environment
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["float32", "float64"]
 
 
 class Backend(NamedTuple):
-    """Where an architecture's adapter is, and the package that it needs: its name to import and to install."""
+    """Where an architecture's adapter is, and the package that it needs: its name to import and to install.
+
+    An ``isolated`` one has that package in an environment of its own.
+    """
 
     module: str
     potential: str
     imports: str
     package: str
+    isolated: bool = False
 
+
+_ISOLATED = "uniscreen.potentials.isolated.potential"
 
 BACKENDS = {
     "CHGNet": Backend("uniscreen.potentials.chgnet", "CHGNetPotential", "chgnet", "chgnet"),
@@ -40,6 +48,7 @@ BACKENDS = {
     "TensorNet": Backend("uniscreen.potentials.tensornet", "TensorNetPotential", "matgl", "matgl"),
     "MACE": Backend("uniscreen.potentials.mace", "MACEPotential", "mace", "mace-torch"),
     "ASE calculator": Backend("uniscreen.potentials.ase_calculator", "CalculatorPotential", "ase", "ase"),
+    "SevenNet": Backend(_ISOLATED, "IsolatedPotential", "sevenn", "sevenn", isolated=True),
 }
 
 
@@ -65,6 +74,7 @@ def load_potential(
         UnknownModelError: no such model.
         MissingPackageError: the model's package is not installed.
         LicenceError: its licence restricts use and has not been accepted.
+        BackendUnavailableError: the environment of an isolated model cannot be made, or its worker does not start.
         InputError: a device that is not there, the weights are missing, not those of the card or not trusted, or the
             model has several heads and none is named.
     """
@@ -83,6 +93,7 @@ def resolve_model(
 ) -> tuple[ModelCard, Path]:
     """The card of a model and where its weights are; arguments and errors as for ``load_potential``.
 
+    The environment of an isolated model is made here if it is not there yet.
     ``functional`` is that of the training labels of a model that does not tell.
 
     Raises:
@@ -114,11 +125,20 @@ def _find(name: str, *, trust: bool) -> tuple[ModelCard, Path]:
 def _carded(card: ModelCard, *, trust: bool) -> tuple[ModelCard, Path]:
     """The weights of a model card; without a checksum, a file is known by the one that it had when it was fetched."""
     require_accepted(card)
+    environment = own_environment(card)
+    if environment is not None:
+        environment.ensure(card.name)
     weights = locate(card)
     card = as_fetched(card, weights)
     if trust and not card.sha256:
         card = replace(card, sha256=sha256_of(weights))
     return card, weights
+
+
+def own_environment(card: ModelCard) -> Environment | None:
+    """The environment of an isolated model, made or not; None for a model that runs in this one."""
+    backend = BACKENDS.get(card.architecture)
+    return environment_of(card.architecture) if backend is not None and backend.isolated else None
 
 
 def _model_file(path: Path, *, trust: bool) -> tuple[ModelCard, Path]:

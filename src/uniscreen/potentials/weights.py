@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from uniscreen.errors import InputError, MissingPackageError
 from uniscreen.potentials.durable import sha256_of
+from uniscreen.potentials.isolated.environments import environment_of
 from uniscreen.potentials.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -22,16 +23,20 @@ FOLDER_VARIABLE = "UNISCREEN_WEIGHTS"
 def locate(card: ModelCard, *, check: bool = True) -> Path:
     """The file or folder with the weights of a model.
 
-    Weights named ``package:PACKAGE/PATH`` come with that package; others are looked for under their card's name in the
-    folder named by the environment variable UNISCREEN_WEIGHTS and in uniscreen's cache. Without ``check`` nothing is
-    read, so that a list of models does not take the time to read them all.
+    Weights named ``package:PACKAGE/PATH`` come with that package, and those named ``environment:PACKAGE/PATH`` with one
+    in the environment of their isolated backend; others are looked for under their card's name in the folder named by
+    the environment variable UNISCREEN_WEIGHTS and in uniscreen's cache. Without ``check`` nothing is read, so that
+    a list of models does not take the time to read them all.
 
     Raises:
         MissingPackageError: the package is not installed.
         InputError: the weights are not there, or not those of the card.
     """
     kind, _, where = card.weights.partition(":")
-    path = _in_package(card, where) if kind == "package" else _in_folders(card)
+    if kind == "environment":
+        path = _in_environment(card, where)
+    else:
+        path = _in_package(card, where) if kind == "package" else _in_folders(card)
     if check:
         verify(as_fetched(card, path), path / card.weights_file)
     return path
@@ -85,6 +90,16 @@ def _in_package(card: ModelCard, where: str) -> Path:
     if spec is None or spec.origin is None:
         raise MissingPackageError(f"{card.name} needs the package {package}. Install it: pip install {package}")
     return Path(spec.origin).parent / path
+
+
+def _in_environment(card: ModelCard, where: str) -> Path:
+    environment = environment_of(card.architecture)
+    if not environment.installed:
+        raise InputError(
+            f"The weights of {card.name} are not on this machine: they come with its environment. Make it: "
+            f"uniscreen models fetch {card.name}."
+        )
+    return environment.site_packages / where
 
 
 def _in_folders(card: ModelCard) -> Path:
