@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from uniscreen.durable import write_atomically
 from uniscreen.errors import InputError, ResumeError
 from uniscreen.screening.record import Crystal, Record
-from uniscreen.screening.store import RecordWriter, RunStore, write_atomically
+from uniscreen.screening.store import RecordWriter, RunStore
 
 MANIFEST = {"format": 1, "settings": {"fmax": 0.05, "model": "chgnet-0.3.0"}, "input": {"sha256": "a" * 64}}
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import requests
 
+from uniscreen.durable import rename_durably, sha256_of, write_atomically
 from uniscreen.errors import DownloadError
-from uniscreen.potentials.durable import rename_durably, sha256_of, write_durably
 from uniscreen.potentials.https import TransientError, chunks, get, secure_session
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class _Partial:
     def begin(self, resource: Resource, response: requests.Response) -> None:
         """Forget what is there and note what the bytes to come are of."""
         self.discard()
-        write_durably(self.facts, json.dumps({"url": resource.url, "validator": _validator(response)}).encode())
+        write_atomically(self.facts, json.dumps({"url": resource.url, "validator": _validator(response)}).encode())
 
     def resumable(self, resource: Resource) -> tuple[int, str]:
         """How many bytes are there and what the server must vouch for; (0, "") where nothing can be continued."""

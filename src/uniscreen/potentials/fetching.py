@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from uniscreen.durable import making
 from uniscreen.errors import DownloadError, InputError
 from uniscreen.potentials import hub, licences
 from uniscreen.potentials.cards import find_card
 from uniscreen.potentials.downloads import Resource, download
-from uniscreen.potentials.durable import locked
 from uniscreen.potentials.loading import own_environment
 from uniscreen.potentials.receipts import Receipt
 from uniscreen.potentials.weights import cache_folder, locate, places
@@ -68,7 +68,7 @@ def fetch_weights(
             raise
     target = cache_folder() / card.name
     try:
-        with locked(target, on_wait):
+        with making(target, on_wait):
             fresh = _fetch(card, target, on_progress)
     except DownloadError as error:
         raise DownloadError(

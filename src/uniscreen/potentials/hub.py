@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from uniscreen.durable import making, sha256_of, write_atomically
 from uniscreen.errors import DownloadError, InputError, MissingPackageError, UnknownModelError
 from uniscreen.potentials.cards import ModelCard
 from uniscreen.potentials.downloads import Received, Resource, download
-from uniscreen.potentials.durable import locked, sha256_of, write_durably
 from uniscreen.potentials.https import get_json
 from uniscreen.potentials.matgl_description import DESCRIPTION_FILE, STATE_FILE, read_description
 from uniscreen.potentials.weights import cache_folder, folders, places
@@ -149,7 +149,7 @@ def fetch_snapshot(name: str, *, on_progress: OnProgress, on_wait: Callable[[], 
     wanted = HubName.parse(name)
     pin = _home(wanted) / f"{wanted.revision}.json"
     try:
-        with locked(pin.parent, on_wait):
+        with making(pin.parent, on_wait):
             found = _find(wanted)
             if found is not None and _is_whole(*found):
                 return found[1], True
@@ -201,7 +201,7 @@ def _fetch(wanted: HubName, pin: Path, pinned: Snapshot | None, on_progress: OnP
         read_description(folder)
     fetched = datetime.now(UTC).isoformat(timespec="seconds")
     snapshot = Snapshot(wanted.repository, wanted.revision, commit, licence, fetched, files)
-    write_durably(pin, json.dumps(asdict(snapshot), indent=2).encode())
+    write_atomically(pin, json.dumps(asdict(snapshot), indent=2).encode())
     return folder
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from uniscreen.durable import making, write_atomically
 from uniscreen.errors import InputError, LicenceError
-from uniscreen.potentials.durable import locked, write_durably
 
 if TYPE_CHECKING:
     from uniscreen.potentials.cards import ModelCard
@@ -39,8 +39,8 @@ def accept(card: ModelCard) -> None:
     place = acceptances_file()
     entry = {"licence": card.licence, "accepted": datetime.now(UTC).isoformat(timespec="seconds")}
     try:
-        with locked(place):
-            write_durably(place, json.dumps(_accepted() | {card.name: entry}, indent=2).encode())
+        with making(place):
+            write_atomically(place, json.dumps(_accepted() | {card.name: entry}, indent=2).encode())
     except OSError as error:
         raise InputError(f"{place}, which records accepted licences, cannot be written: {error}.") from error
 

@@ -8,9 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from uniscreen.durable import sha256_of
 from uniscreen.errors import InputError, MissingPackageError
 from uniscreen.potentials.cards import find_card
-from uniscreen.potentials.durable import sha256_of
 from uniscreen.potentials.isolated.environments import environment_of
 from uniscreen.potentials.licences import require_accepted
 from uniscreen.potentials.weights import as_fetched, locate

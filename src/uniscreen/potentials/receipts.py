@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from uniscreen.durable import write_atomically
 from uniscreen.errors import InputError
-from uniscreen.potentials.durable import write_durably
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class Receipt:
 
     def write(self, path: Path) -> None:
         """Put the receipt beside the file."""
-        write_durably(_place(path), json.dumps(asdict(self), indent=2).encode())
+        write_atomically(_place(path), json.dumps(asdict(self), indent=2).encode())
 
 
 def _place(path: Path) -> Path:

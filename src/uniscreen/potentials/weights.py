@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from uniscreen.durable import sha256_of
 from uniscreen.errors import InputError, MissingPackageError
-from uniscreen.potentials.durable import sha256_of
 from uniscreen.potentials.isolated.environments import environment_of
 from uniscreen.potentials.receipts import Receipt
 

@@ -6,7 +6,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from uniscreen.screening.store import write_atomically
+from uniscreen.durable import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
