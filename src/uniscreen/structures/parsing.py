@@ -55,6 +55,11 @@ def parse_json(text: str, limits: ReadLimits) -> Atoms:
     value = json.loads(text)
     if isinstance(value, dict) and "sites" not in value:
         value = value.get("structure")
+    return structure_from_dict(value, limits)
+
+
+def structure_from_dict(value: Any, limits: ReadLimits) -> Atoms:
+    """Read the dict of a pymatgen Structure; see ``parse_json``."""
     if not isinstance(value, dict) or not isinstance(value.get("sites"), list):
         raise InvalidStructureError("the JSON holds no pymatgen Structure; expected an object with lattice and sites.")
     sites = value["sites"]

@@ -109,19 +109,28 @@ def _read_file(path: Path) -> tuple[Rows, bytes]:
     reader = READERS.get(Path(without_gz(path.name)).suffix.lower())
     if reader is None:
         raise InputError(f"{path}: unknown kind of input; expected {KINDS} of structure files ({ACCEPTED}).")
+    head, data = input_bytes(path, KINDS)
+    return reader(path, data), head
+
+
+def input_bytes(path: Path, kinds: str) -> tuple[bytes, bytes]:
+    """Return the bytes of an input file as they are, and decompressed if it is gzip; ``kinds`` says what is expected.
+
+    Raises:
+        InputError: it is not a regular file, larger than 1 GiB, or cannot be opened or decompressed.
+    """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path} is not a regular file; expected {KINDS}.")
+        raise InputError(f"{path} is not a regular file; expected {kinds}.")
     if status.st_size > MAX_INPUT_BYTES:
         raise InputError(f"{path} has {status.st_size:,} bytes; at most {MAX_INPUT_BYTES:,} are read. Split it.")
     try:
         head = path.read_bytes()
-        data = decompress(head, MAX_INPUT_BYTES) if is_gz(path.name) else head
+        return head, decompress(head, MAX_INPUT_BYTES) if is_gz(path.name) else head
     except (InvalidStructureError, TooLargeError) as error:
         raise InputError(f"{path}: {error}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be opened: {error.strerror}.") from error
-    return reader(path, data), head
 
 
 def _read_folder(folder: Path) -> Rows:

@@ -1,0 +1,10 @@
+"""Structures with reference energies, forces and stresses, and the files they come from.
+
+>>> from uniscreen.structures.labels import read_labelled
+>>> data = read_labelled(Path("si.extxyz"))  # doctest: +SKIP
+"""
+
+from uniscreen.structures.labels.labelled import LabelConventions, LabelledStructure
+from uniscreen.structures.labels.readers import LabelledData, read_labelled
+
+__all__ = ["LabelConventions", "LabelledData", "LabelledStructure", "read_labelled"]

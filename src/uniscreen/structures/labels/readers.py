@@ -1,0 +1,135 @@
+"""Read labelled structures from what the user has: extxyz, VASP output, an ASE database, JSON, or a folder of these."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uniscreen.errors import InputError, InvalidStructureError, StructureError
+from uniscreen.structures.formats import without_gz
+from uniscreen.structures.guard import reading
+from uniscreen.structures.labels.database import read_database
+from uniscreen.structures.labels.extxyz import read_extxyz
+from uniscreen.structures.labels.labelled import LabelConventions, LabelledStructure
+from uniscreen.structures.labels.pymatgen_json import read_json
+from uniscreen.structures.labels.vasp import read_outcar, read_vasprun
+from uniscreen.structures.readers import input_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from uniscreen.structures.labels.labelled import RawFrame
+
+    Reader = Callable[[Path, bytes, LabelConventions], Iterator[RawFrame | str]]
+
+SECONDS = 600.0
+"""Most time for one file; a trajectory of thousands of steps takes minutes."""
+
+KINDS = (
+    "frames (.extxyz, .xyz), vasprun*.xml, OUTCAR*, an ASE database (.db), pymatgen JSON (.json), each also .gz but "
+    "the database, or a folder of them"
+)
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """Labelled structures in the order of the file, and what was left out and why.
+
+    ``conventions`` are those in which the first frame was read; ``sha256`` is of the input.
+    """
+
+    structures: tuple[LabelledStructure, ...]
+    left_out: tuple[str, ...]
+    conventions: LabelConventions
+    sha256: str
+    name: str
+
+
+def read_labelled(path: Path, conventions: LabelConventions | None = None) -> LabelledData:
+    """Read labelled structures, in our units.
+
+    Of a folder, every file of a known kind in it and below is read; frames without a group then take the file's path
+    for theirs. Where a vasprun.xml lies beside an OUTCAR, the OUTCAR is not read.
+
+    Raises:
+        InputError: there is nothing to read, or a frame is malformed or lacks a label; the frame is named, and how many
+            others are wrong too.
+    """
+    path = Path(path)
+    given = conventions or LabelConventions()
+    if not path.exists():
+        raise InputError(f"{path} does not exist; expected {KINDS}.")
+    files = _files(path) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    structures: list[LabelledStructure] = []
+    left_out: list[str] = []
+    conventions = given
+    for file in files:
+        raw, data = input_bytes(file, KINDS)
+        digest.update(hashlib.sha256(raw).digest())
+        found, skipped, used = _read(file, data, given)
+        conventions = conventions if structures else used
+        if path.is_dir():
+            name = str(file.relative_to(path))
+            found = [replace(one, group=one.group or name, place=f"{name}, {one.place}") for one in found]
+            skipped = [f"{name}, {reason}" for reason in skipped]
+        structures += found
+        left_out += skipped
+    if not structures:
+        reason = f" Left out: {left_out[0]}" if left_out else ""
+        raise InputError(f"{path} holds no labelled structure.{reason}")
+    return LabelledData(tuple(structures), tuple(left_out), conventions, digest.hexdigest(), path.name)
+
+
+def _read(
+    path: Path, data: bytes, given: LabelConventions
+) -> tuple[list[LabelledStructure], list[str], LabelConventions]:
+    """Return the structures of one file, why others were left out, and its conventions.
+
+    The first frame that is wrong is an error.
+    """
+    reader = _reader(path.name)
+    if reader is None:
+        raise InputError(f"{path}: unknown kind of input; expected {KINDS}.")
+    structures, left_out, wrong, used = [], [], [], given
+    try:
+        with reading(str(path), SECONDS):
+            for frame in reader(path, data, given):
+                if isinstance(frame, str):
+                    left_out.append(frame)
+                    continue
+                used = given.over(frame.usual)
+                try:
+                    structures.append(frame.checked(given))
+                except InvalidStructureError as error:
+                    wrong.append(f"{frame.place} {error}")
+    except StructureError as error:
+        raise InputError(str(error)) from error
+    if wrong:
+        total = len(structures) + len(wrong)
+        others = f" {len(wrong)} of {total} frames are wrong." if len(wrong) > 1 else ""
+        raise InputError(f"{path}: {wrong[0]}{others}")
+    return structures, left_out, used
+
+
+def _reader(name: str) -> Reader | None:
+    """The reader of a file of this name: contents are never sniffed."""
+    base = Path(without_gz(name)).name
+    suffix = Path(base).suffix.lower()
+    if base.startswith("vasprun") and suffix == ".xml":
+        return read_vasprun
+    if base.startswith("OUTCAR"):
+        return read_outcar
+    return {".extxyz": read_extxyz, ".xyz": read_extxyz, ".json": read_json, ".db": read_database}.get(suffix)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a known kind in a folder and below, sorted; one of VASP's two a folder."""
+    found = sorted(file for file in folder.rglob("*") if file.is_file() and _reader(file.name) is not None)
+    with_vasprun = {file.parent for file in found if file.name.startswith("vasprun")}
+    chosen = [file for file in found if not (file.name.startswith("OUTCAR") and file.parent in with_vasprun)]
+    if not chosen:
+        raise InputError(f"the folder {folder} holds no labelled structures; expected {KINDS}.")
+    return chosen
