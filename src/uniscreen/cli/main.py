@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 import uniscreen
+from uniscreen.cli.data import data
+from uniscreen.cli.label import label
 from uniscreen.cli.models import models
 from uniscreen.cli.screen import screen
 from uniscreen.errors import UniscreenError
@@ -27,5 +29,7 @@ def main() -> None:
     """Screen crystals with universal interatomic potentials."""
 
 
+main.add_command(data)
+main.add_command(label)
 main.add_command(models)
 main.add_command(screen)

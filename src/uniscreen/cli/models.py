@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from uniscreen.cli.console import standard_output
 from uniscreen.cli.fetch import fetch, hub, print_fetched_from_hub
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.console import Console
-
     from uniscreen.potentials import ModelCard
     from uniscreen.potentials.testing import CheckResult
-
-PIPE_WIDTH = 140
-"""Columns of a table that is not printed to a terminal."""
 
 
 @click.group(invoke_without_command=True)
@@ -46,7 +41,7 @@ def show(name: str) -> None:
     grid.add_column(overflow="fold")
     for label, value in _facts(*_described(name)).items():
         grid.add_row(label, Text(value))
-    _console().print(grid)
+    standard_output().print(grid)
 
 
 @models.command()
@@ -119,7 +114,7 @@ def _print_list() -> None:
             _yes(_installed(card)),
             _yes(_weights(card, check=False) is not None),
         )
-    _console().print(table, highlight=False)
+    standard_output().print(table, highlight=False)
     print_fetched_from_hub()
 
 
@@ -237,20 +232,10 @@ def _print_results(results: list[CheckResult]) -> None:
         tolerance = "0" if result.tolerance == 0 else f"{result.tolerance:.0e}"
         outcome = Text(result.status, style=colours[result.status])
         table.add_row(result.name, error, tolerance, result.unit, outcome, Text(result.detail))
-    _console().print(table, highlight=False)
+    standard_output().print(table, highlight=False)
     counts = {status: sum(result.status == status for result in results) for status in colours}
     click.echo(", ".join(f"{n} {status}" for status, n in counts.items() if n))
 
 
 def _yes(value: object) -> str:
     return "yes" if value else "no"
-
-
-def _console() -> Console:
-    """Standard output; lines are longer where it is no terminal, so that a program finds a row in one line."""
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PIPE_WIDTH
-    return console

@@ -1,0 +1,167 @@
+"""``uniscreen data``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uniscreen.cli.console import standard_output
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from uniscreen.training.inspection import Inspection, ModelDistance, Range
+
+SHOWN = 10
+"""Most lines of a list of frames."""
+
+
+@click.group()
+def data() -> None:
+    """Look at labelled structures before a potential is trained on them."""
+
+
+@data.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--model", metavar="NAME", help="Compare with this potential, e.g. chgnet-0.3.0, and check units and signs."
+)
+@click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--energy", type=click.Choice(["total", "per-atom"]), help="What the file's energies are.")
+@click.option("--stress-unit", type=click.Choice(["eV/A^3", "GPa", "kbar"]))
+@click.option("--stress-sign", type=click.Choice(["tension-positive", "compression-positive"]))
+@click.option("--energy-key", help="The name of the energy in the file.")
+@click.option("--forces-key", help="The name of the forces in the file.")
+@click.option("--stress-key", help="The name of the stress in the file.")
+@click.option("--group-key", help="The name of what says which frames belong together.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def inspect(
+    context: click.Context,
+    /,
+    file: Path,
+    model: str | None,
+    device: Any,
+    *,
+    trust_model_file: bool,
+    as_json: bool,
+    **conventions: Any,
+) -> None:
+    """Show what FILE holds: counts, elements, groups, ranges, outliers, duplicates, and how far a potential is from it.
+
+    FILE is extxyz, vasprun.xml, OUTCAR, an ASE database, pymatgen JSON (chgnet, MPtrj, mlearn, MatPES), or a folder of
+    these. Exit code 1 if units or signs are not what they were taken to be.
+    """
+    from uniscreen.structures.labels import LabelConventions, read_labelled
+    from uniscreen.training.inspection import inspect_data
+
+    found = read_labelled(file, LabelConventions(**conventions))
+    potential = None
+    if model is not None:
+        import torch
+
+        from uniscreen.potentials import load_potential
+
+        torch.set_num_threads(1)  # as in a screen
+        potential = load_potential(model, device=device, trust_model_file=trust_model_file)
+    inspection = inspect_data(found, potential)
+    if as_json:
+        click.echo(json.dumps(inspection.as_dict(), indent=2))
+    else:
+        _print(inspection)
+    if inspection.model is not None and any(f.verdict == "disagrees" for f in inspection.model.findings):
+        context.exit(1)
+
+
+def _print(found: Inspection) -> None:
+    console = standard_output()
+    console.print(f"{found.name}: {found.frames} frames, {found.periodic} periodic, {found.with_stress} with stress")
+    console.print("Elements (frames): " + ", ".join(f"{symbol} {count}" for symbol, count in found.elements.items()))
+    console.print(_ranges(found), highlight=False)
+    console.print(_groups(found), highlight=False)
+    if found.without_group:
+        console.print(f"{found.without_group} frames have no group, so nothing says which belong together.")
+    _list(console, "Left out", list(found.left_out))
+    _list(console, "Force above 50 eV/Å", [f"{place}: {force:.1f} eV/Å" for place, force in found.outliers])
+    _list(console, "Duplicates", [" = ".join(places) for places in found.duplicates])
+    if found.model is not None:
+        _print_model(console, found.model)
+
+
+def _ranges(found: Inspection) -> Table:
+    """The smallest, middle and largest of what is measured."""
+    rows: dict[str, tuple[Range | None, str]] = {
+        "atoms": (found.atoms, ".0f"),
+        "energy, eV/atom": (found.energy_eV_per_atom, ".3f"),
+        "largest force, eV/Å": (found.max_force_eV_per_A, ".3f"),
+        "pressure, GPa": (found.pressure_GPa, ".2f"),
+        "volume, Å³/atom": (found.volume_A3_per_atom, ".2f"),
+    }
+    table = _table("", "lowest", "median", "highest")
+    for name, (values, form) in rows.items():
+        if values is not None:
+            table.add_row(name, *(format(value, form) for value in (values.lowest, values.median, values.highest)))
+    return table
+
+
+def _groups(found: Inspection) -> Table:
+    """One row a group, with the potential's errors where there is one."""
+    titles = ["group", "frames", "atoms", "largest\nforce, eV/Å"]
+    table = _table(*titles, *(["energy error\nmeV/atom", "force error\nmeV/Å"] if found.model else []))
+    for group in found.groups[: 4 * SHOWN]:
+        row = [group.group, str(group.frames), str(group.atoms), f"{group.max_force_eV_per_A:.2f}"]
+        if found.model:
+            errors = (group.energy_mae_meV_per_atom, group.force_mae_meV_per_A)
+            row += ["-" if error is None else f"{error:.1f}" for error in errors]
+        table.add_row(*row)
+    if len(found.groups) > 4 * SHOWN:
+        table.add_row(f"... and {len(found.groups) - 4 * SHOWN} more")
+    return table
+
+
+def _print_model(console: Console, model: ModelDistance) -> None:
+    """The distance from the potential, and what the checks of units and signs say."""
+    stress = "" if model.stress_mae_GPa is None else f", stress {model.stress_mae_GPa:.2f} GPa"
+    console.print(
+        f"{model.model}, mean absolute errors: energy {model.energy_mae_meV_per_atom:.1f} meV/atom after "
+        f"re-referencing ({model.energy_mae_before_meV_per_atom:.1f} before), forces "
+        f"{model.force_mae_meV_per_A:.1f} meV/Å with slope {model.force_slope:.2f}{stress}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    shifts = ", ".join(f"{symbol} {value:+.3f}" for symbol, value in model.shifts_eV_per_atom.items())
+    console.print(f"Re-referencing, eV/atom: {shifts}", highlight=False, soft_wrap=True)
+    _list(console, "Cannot be evaluated", list(model.refused))
+    _list(
+        console, "Farthest (force, root mean square)", [f"{place}: {error:.2f} eV/Å" for place, error in model.farthest]
+    )
+    colours = {"agrees": "green", "disagrees": "bold red", "undecided": "yellow"}
+    for finding in model.findings:
+        text = f"{finding.check}: [{colours[finding.verdict]}]{finding.verdict}[/]: "
+        console.print(text, end="")
+        console.print(f"{finding.seen}. {finding.fix}".rstrip(), markup=False, highlight=False, soft_wrap=True)
+
+
+def _list(console: Console, title: str, lines: list[str]) -> None:
+    """A title with its lines, the first of them if they are many; nothing if there are none."""
+    if not lines:
+        return
+    console.print(f"{title}: {len(lines)}", highlight=False)
+    for line in lines[:SHOWN]:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    if len(lines) > SHOWN:
+        console.print(f"  ... and {len(lines) - SHOWN} more")
+
+
+def _table(*titles: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for k, title in enumerate(titles):
+        table.add_column(title, justify="left" if k == 0 else "right", overflow="fold")
+    return table

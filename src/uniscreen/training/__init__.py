@@ -1,0 +1,1 @@
+"""What makes a potential right for a system: reference calculations, checked data, splits."""

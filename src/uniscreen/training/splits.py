@@ -1,0 +1,133 @@
+"""Which frames train and which validate: whole groups at a time, since frames of one trajectory know each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from uniscreen.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uniscreen.structures.labels import LabelledStructure
+
+SplitBy = Literal["group", "composition", "block", "frame"]
+
+BLOCKS = 10
+"""Consecutive stretches into which a single trajectory is cut by ``block``."""
+
+K_FOLD_LIMIT = 30
+"""With at most this many frames one validation set is too small to choose by, so k folds are offered."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Places of the frames that train and of those that validate; sorted, disjoint, none empty."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+
+
+def split(
+    structures: Sequence[LabelledStructure], *, by: SplitBy = "group", validation: float = 0.2, seed: int = 0
+) -> Split:
+    """Hold out whole groups until about the share ``validation`` of the frames is held out; at least one frame.
+
+    ``by``: ``group``, as the file says; ``composition``; ``block``, ten consecutive stretches of one trajectory;
+    ``frame``, each for itself, which lets frames of one trajectory leak into the validation.
+
+    Raises:
+        InputError: there are not two groups, or the share is not between 0 and 1.
+    """
+    if not 0 < validation < 1:
+        raise InputError(f"validation is {validation}, expected a share between 0 and 1, e.g. 0.2.")
+    groups = _shuffled_groups(structures, by, seed)
+    target = max(1, round(validation * len(structures)))
+    held: list[int] = []
+    for number, group in enumerate(groups):
+        is_last = number == len(groups) - 1
+        overshoot = len(held) + len(group) - target
+        if overshoot <= max(target - len(held), 0) and not (is_last and not _rest(structures, held + group)):
+            held += group
+        if len(held) >= target:
+            break
+    if not held:
+        held = min(groups, key=len)
+    return Split(train=_rest(structures, held), validation=tuple(sorted(held)))
+
+
+def k_folds(
+    structures: Sequence[LabelledStructure], *, k: int = 5, by: SplitBy = "group", seed: int = 0
+) -> list[Split]:
+    """Return k splits that each hold out other groups, every frame once; fewer than k where there are fewer groups.
+
+    Raises:
+        InputError: k is below 2, or there are not two groups.
+    """
+    if k < 2:
+        raise InputError(f"k is {k}, expected at least 2 folds.")
+    folds: list[list[int]] = [[] for _ in range(k)]
+    for group in sorted(_shuffled_groups(structures, by, seed), key=len, reverse=True):
+        min(folds, key=len).extend(group)  # largest first into the emptiest: folds of similar size
+    return [Split(train=_rest(structures, fold), validation=tuple(sorted(fold))) for fold in folds if fold]
+
+
+def training_order(structures: Sequence[LabelledStructure], places: Sequence[int], *, seed: int = 0) -> list[int]:
+    """Order places so that the first n are spread over the groups, whatever n; the sets of smaller n are in larger."""
+    source = np.random.default_rng(seed)
+    by_group: dict[str, list[int]] = {}
+    for place in places:
+        by_group.setdefault(structures[place].group or "", []).append(place)
+    queues = [source.permutation(by_group[name]).tolist() for name in sorted(by_group)]
+    queues = [queues[k] for k in source.permutation(len(queues))]
+    ordered = []
+    while queues:
+        ordered += [queue.pop(0) for queue in queues]
+        queues = [queue for queue in queues if queue]
+    return ordered
+
+
+def _shuffled_groups(structures: Sequence[LabelledStructure], by: SplitBy, seed: int) -> list[list[int]]:
+    """The places of each group, groups in an order that the seed decides."""
+    names = _group_names(structures, by)
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        found.setdefault(name, []).append(place)
+    if len(found) < 2:
+        raise InputError(_one_group(len(structures), by, next(iter(found), None)))
+    ordered = [found[name] for name in sorted(found)]
+    return [ordered[k] for k in np.random.default_rng(seed).permutation(len(ordered))]
+
+
+def _group_names(structures: Sequence[LabelledStructure], by: SplitBy) -> list[str]:
+    if by == "frame":
+        return [f"{place:09d}" for place in range(len(structures))]
+    if by == "block":
+        count = len(structures)
+        return [f"{place * min(BLOCKS, count) // count:02d}" for place in range(count)]
+    if by == "composition":
+        return [one.atoms.get_chemical_formula(empirical=True) for one in structures]
+    without = [one.place for one in structures if one.group is None]
+    if without:
+        raise InputError(
+            f"{len(without)} of {len(structures)} frames have no group ({without[0]}, for one), so nothing says which "
+            "belong together. Give each frame a 'group', or choose split: {by: composition}, {by: block} for one "
+            "trajectory, or {by: frame} for frames that are independent."
+        )
+    return [str(one.group) for one in structures]
+
+
+def _one_group(count: int, by: SplitBy, name: str | None) -> str:
+    if count < 2:
+        return f"{count} frame(s): expected at least 2, one to train on and one to validate with."
+    return (
+        f"all {count} frames are one {by} ({name}), so none can be held out. "
+        "Choose split: {by: block} for one trajectory, or {by: frame} for frames that are independent."
+    )
+
+
+def _rest(structures: Sequence[LabelledStructure], held: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(range(len(structures))) - set(held)))

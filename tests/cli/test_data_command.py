@@ -1,0 +1,75 @@
+"""``uniscreen data inspect``: the tables, JSON, and the exit code."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+from click.testing import CliRunner
+
+from uniscreen.cli.main import main
+
+
+@pytest.fixture
+def file(tmp_path, loaded, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    potential = loaded("chgnet-0.3.0")
+    frames = []
+    for k in range(6):
+        atoms = bulk("NaCl", "rocksalt", a=5.4 + 0.1 * k, cubic=True)
+        atoms.rattle(0.1, seed=k)
+        atoms.info["group"] = f"run{k // 3}"
+        frames.append(atoms)
+    for atoms, result in zip(frames, potential.evaluate(frames), strict=True):
+        six = result.stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        atoms.calc = SinglePointCalculator(atoms, energy=result.energy, forces=result.forces, stress=six)
+    path = tmp_path / "x.extxyz"
+    write(path, frames)
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["data", "inspect", *map(str, arguments)])
+
+
+def test_the_tables(file):
+    result = run(file)
+    assert result.exit_code == 0
+    assert "x.extxyz: 6 frames, 6 periodic, 6 with stress" in result.output
+    assert "Cl 6, Na 6" in result.output
+    for name in ("run0", "run1", "pressure, GPa", "volume, Å³/atom"):
+        assert name in result.output
+    assert "Duplicates" not in result.output
+
+
+def test_with_a_model(file):
+    result = run(file, "--model", "chgnet-0.3.0")
+    assert result.exit_code == 0, result.output
+    assert "0.0 meV/atom after re-referencing" in result.output
+    assert "slope 1.00" in result.output
+    assert "disagrees" not in result.output
+
+
+def test_a_disagreement_is_shown_with_its_fix_and_the_exit_code(file):
+    result = run(file, "--model", "chgnet-0.3.0", "--stress-unit", "GPa")
+    assert result.exit_code == 1
+    assert "stress unit and sign: disagrees" in result.output
+    assert "Set data: {stress_unit: eV/A^3}" in result.output
+
+
+def test_json(file):
+    result = run(file, "--json", "--model", "chgnet-0.3.0")
+    found = json.loads(result.output)
+    assert found["frames"] == 6
+    assert found["groups"][0]["group"] == "run0"
+    assert found["model"]["findings"][0]["verdict"] == "agrees"
+
+
+def test_a_wrong_file_is_one_line(tmp_path):
+    result = run(tmp_path / "none.extxyz")
+    assert result.exit_code == 2
+    assert result.output.startswith("Error: ")
+    assert result.output.count("\n") == 1

@@ -1,0 +1,131 @@
+"""Units and signs: right data pass, and each way of being wrong is named with the option that fixes it."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from uniscreen.errors import InputError
+from uniscreen.structures.labels import read_labelled
+from uniscreen.structures.labels.labelled import ASE_CONVENTIONS, LabelConventions
+from uniscreen.training.data_checks import check_conventions, require_agreement
+from uniscreen.training.predictions import predict
+
+KBAR = 1602.1766208
+GPA = 160.21766208
+ORDER = [1, 2, 0]
+
+SHIPPED = sorted((Path(__file__).parents[2] / "data").glob("*/card.toml"))
+
+
+def exchanged(stress):
+    """As if yz, xz, xy had been written as xy, yz, zx."""
+    other = np.diag(np.diag(stress))
+    other[1, 2] = other[2, 1] = stress[0, 1]
+    other[0, 2] = other[2, 0] = stress[1, 2]
+    other[0, 1] = other[1, 0] = stress[0, 2]
+    return other
+
+
+CORRUPTIONS = {
+    "kbar of VASP": (
+        lambda one: {"stress": -KBAR * one.stress},
+        "stress_unit: kbar, stress_sign: compression-positive",
+    ),
+    "kbar": (lambda one: {"stress": KBAR * one.stress}, "stress_unit: kbar"),
+    "GPa": (lambda one: {"stress": GPA * one.stress}, "stress_unit: GPa"),
+    "sign": (lambda one: {"stress": -one.stress}, "stress_sign: compression-positive"),
+    "order": (lambda one: {"stress": exchanged(one.stress)}, "stress_order: xx yy zz xy yz zx"),
+    "per atom": (lambda one: {"energy": one.energy / len(one.atoms)}, "energy: per-atom"),
+    "gradients": (lambda one: {"forces": -one.forces}, "gradients"),
+    "Hartree": (lambda one: {"forces": one.forces / 51.42}, "another unit"),
+}
+
+
+def disagreements(structures, potential, conventions=ASE_CONVENTIONS):
+    findings = check_conventions(structures, predict(potential, structures), conventions)
+    return [finding for finding in findings if finding.verdict == "disagrees"]
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_every_corruption_is_named_with_its_fix(name, loaded, labelled):
+    potential = loaded("chgnet-0.3.0")
+    change, fix = CORRUPTIONS[name]
+    structures = labelled(potential)
+    assert disagreements(structures, potential) == []
+    (finding,) = disagreements([replace(one, **change(one)) for one in structures], potential)
+    assert fix in finding.fix
+
+
+@pytest.mark.parametrize("name", ["mlearn/Si-test", "mlearn/Mo-test", "mlearn/Li-test", "finetune/li-mn-o-test"])
+def test_real_data_pass_and_their_corruptions_do_not(name, loaded, real_data):
+    data = read_labelled(real_data(f"{name}.extxyz"))
+    potential = loaded("chgnet-0.3.0")
+    structures = data.structures[:: max(1, len(data.structures) // 20)]
+    predictions = predict(potential, structures)
+
+    def fixes(changed):
+        findings = check_conventions(changed, predictions, data.conventions)
+        return [finding.fix for finding in findings if finding.verdict == "disagrees"]
+
+    assert fixes(structures) == []
+    for corruption in ("kbar of VASP", "GPa", "sign", "order", "per atom"):
+        change, fix = CORRUPTIONS[corruption]
+        assert any(fix in found for found in fixes([replace(one, **change(one)) for one in structures])), corruption
+
+
+@pytest.mark.parametrize("card", SHIPPED, ids=[card.parent.name for card in SHIPPED])
+def test_the_shipped_sets_pass_and_their_corruptions_do_not(card, loaded):
+    data = read_labelled(card.parent / tomllib.loads(card.read_text(encoding="utf-8"))["file"])
+    potential = loaded("chgnet-0.3.0")
+    structures = data.structures[::8]
+    assert disagreements(structures, potential, data.conventions) == []
+    for corruption in ("kbar of VASP", "GPa", "sign", "order", "per atom"):
+        change, fix = CORRUPTIONS[corruption]
+        found = disagreements([replace(one, **change(one)) for one in structures], potential, data.conventions)
+        assert any(fix in finding.fix for finding in found), corruption
+
+
+def test_the_option_that_is_named_makes_the_file_right(tmp_path, loaded, labelled):
+    potential = loaded("chgnet-0.3.0")
+    lines = []
+    for one in labelled(potential):
+        cell = " ".join(map(str, one.atoms.cell.array.ravel()))
+        stress = " ".join(map(str, (-KBAR * one.stress).ravel()))
+        head = f'Lattice="{cell}" Properties=species:S:1:pos:R:3:forces:R:3 energy={one.energy_per_atom}'
+        rows = [
+            " ".join([symbol, *map(str, [*position, *force])])
+            for symbol, position, force in zip(one.atoms.symbols, one.atoms.positions, one.forces, strict=True)
+        ]
+        lines += [str(len(rows)), f'{head} stress="{stress}"', *rows]
+    path = tmp_path / "wrong.extxyz"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    data = read_labelled(path)
+    fixes = {finding.check: finding.fix for finding in disagreements(data.structures, potential, data.conventions)}
+    assert "energy: per-atom" in fixes["energy of the structure or of an atom"]
+    assert "stress_unit: kbar, stress_sign: compression-positive" in fixes["stress unit and sign"]
+    right = LabelConventions(energy="per-atom", stress_unit="kbar", stress_sign="compression-positive")
+    data = read_labelled(path, right)
+    assert disagreements(data.structures, potential, data.conventions) == []
+
+
+def test_a_disagreement_ends_with_what_was_seen_and_what_to_do(loaded, labelled):
+    potential = loaded("chgnet-0.3.0")
+    structures = [replace(one, stress=KBAR * one.stress) for one in labelled(potential)]
+    findings = check_conventions(structures, predict(potential, structures), ASE_CONVENTIONS)
+    with pytest.raises(InputError, match=r"x: stresses are 1.6e\+03 times the .*Set data: {stress_unit: kbar}"):
+        require_agreement(findings, "x")
+
+
+def test_too_little_to_tell_is_undecided(loaded, labelled):
+    potential = loaded("chgnet-0.3.0")
+    structures = [replace(one, stress=-KBAR * one.stress, energy=1.0) for one in labelled(potential, 2)]
+    findings = check_conventions(structures, predict(potential, structures), ASE_CONVENTIONS)
+    assert {finding.verdict for finding in findings} == {"undecided"}
+    without = [replace(one, stress=None) for one in labelled(potential)]
+    checks = [finding.check for finding in check_conventions(without, predict(potential, without), ASE_CONVENTIONS)]
+    assert not any("stress" in check for check in checks)

@@ -1,0 +1,87 @@
+"""Splits keep groups together, leave something on both sides, and depend on nothing but the seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uniscreen.errors import InputError
+from uniscreen.structures.labels import LabelledStructure
+from uniscreen.training.splits import k_folds, split, training_order
+
+
+def frames(groups):
+    atoms = Atoms("He", cell=[5, 5, 5], pbc=True)
+    return [
+        LabelledStructure(atoms, 0.0, np.zeros((1, 3)), None, None if group is None else str(group), f"frame {k + 1}")
+        for k, group in enumerate(groups)
+    ]
+
+
+@given(
+    groups=st.lists(st.integers(0, 6), min_size=2, max_size=60).filter(lambda found: len(set(found)) > 1),
+    share=st.floats(0.05, 0.95),
+    seed=st.integers(0, 5),
+)
+def test_groups_stay_together_and_neither_side_is_empty(groups, share, seed):
+    structures = frames(groups)
+    found = split(structures, validation=share, seed=seed)
+    assert found == split(structures, validation=share, seed=seed)
+    assert found.train
+    assert found.validation
+    assert sorted(found.train + found.validation) == list(range(len(groups)))
+    assert not {groups[k] for k in found.train} & {groups[k] for k in found.validation}
+
+
+def test_the_share_is_met_where_groups_allow_it():
+    structures = frames(k // 5 for k in range(100))
+    assert len(split(structures, validation=0.2).validation) == 20
+    assert len(split(structures, by="frame", validation=0.33).validation) == 33
+    assert len(split(frames(range(10)), validation=0.01).validation) == 1
+
+
+def test_another_seed_is_another_split():
+    structures = frames(k // 5 for k in range(100))
+    assert len({split(structures, seed=seed).validation for seed in range(5)}) > 1
+
+
+@given(groups=st.lists(st.integers(0, 9), min_size=2, max_size=40).filter(lambda found: len(set(found)) > 1))
+def test_folds_hold_out_every_frame_once(groups):
+    structures = frames(groups)
+    folds = k_folds(structures, k=5)
+    assert len(folds) == min(5, len(set(groups)))
+    assert sorted(place for fold in folds for place in fold.validation) == list(range(len(groups)))
+    for fold in folds:
+        assert not {groups[k] for k in fold.train} & {groups[k] for k in fold.validation}
+        assert fold.train
+
+
+def test_one_group_or_none_says_what_to_choose():
+    with pytest.raises(InputError, match=r"all 8 frames are one group \(md\).*by: block"):
+        split(frames(["md"] * 8))
+    with pytest.raises(InputError, match=r"3 of 4 frames have no group \(frame 2, for one\).*by: frame"):
+        split(frames(["md", None, None, None]))
+    with pytest.raises(InputError, match=r"1 frame.*at least 2"):
+        split(frames(["md"]), by="frame")
+    with pytest.raises(InputError, match="validation is 1"):
+        split(frames([1, 2]), validation=1.0)
+    with pytest.raises(InputError, match="k is 1"):
+        k_folds(frames([1, 2]), k=1)
+
+
+def test_blocks_of_a_trajectory_are_consecutive():
+    held = split(frames([None] * 50), by="block", validation=0.1, seed=3).validation
+    assert len(held) == 5
+    assert held == tuple(range(held[0], held[0] + 5))
+
+
+def test_small_training_sets_spread_over_groups_and_lie_in_larger_ones():
+    groups = [k // 10 for k in range(60)]
+    order = training_order(frames(groups), range(60), seed=1)
+    assert sorted(order) == list(range(60))
+    for n in (6, 12, 30):
+        assert np.bincount([groups[k] for k in order[:n]], minlength=6).tolist() == [n // 6] * 6
+    assert order != training_order(frames(groups), range(60), seed=2)
