@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.durable import write_atomically
+from uniscreen.structures.writing import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from uniscreen.screening.record import Record
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet takes a text cell that begins with one of these for a formula."""
 
 
 def write_outputs(
@@ -40,13 +38,9 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
     safe = table.copy()
     for name in safe.columns:
         if not (pd.api.types.is_numeric_dtype(safe[name]) or pd.api.types.is_bool_dtype(safe[name])):
-            safe[name] = safe[name].map(_harmless, na_action="ignore")
-    safe.columns = [_harmless(name) for name in safe.columns]
+            safe[name] = safe[name].map(harmless, na_action="ignore")
+    safe.columns = [harmless(name) for name in safe.columns]
     return safe.to_csv(index=False, lineterminator="\n").encode()
-
-
-def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
 def _extxyz(records: Sequence[Record]) -> bytes:
