@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from uniscreen.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,3 +67,16 @@ class CandidateTable:
 
     def __iter__(self) -> Iterator[Candidate]:
         return iter(self.candidates)
+
+    def sample(self, size: int, seed: int) -> CandidateTable:
+        """Draw ``size`` different candidates at random, in the order drawn; ``sha256`` then covers the draw too.
+
+        Raises:
+            InputError: ``size`` is below 1, or there are fewer candidates.
+        """
+        if not 1 <= size <= len(self):
+            raise InputError(f"A sample of {size} was asked for; expected 1 to {len(self)}, which {self.name} has.")
+        drawn = random.Random(seed).sample(range(len(self)), size)  # noqa: S311  # no secret depends on it
+        digest = hashlib.sha256(f"{self.sha256} sample {size} seed {seed}".encode()).hexdigest()
+        columns = self.columns.iloc[drawn].reset_index(drop=True)
+        return CandidateTable([self.candidates[index] for index in drawn], columns, digest, self.name)
