@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 import uniscreen
+from uniscreen.cli.benchmark import benchmark
+from uniscreen.cli.candidates import candidates
 from uniscreen.cli.data import data
 from uniscreen.cli.label import label
 from uniscreen.cli.models import models
@@ -29,6 +31,8 @@ def main() -> None:
     """Screen crystals with universal interatomic potentials."""
 
 
+main.add_command(benchmark)
+main.add_command(candidates)
 main.add_command(data)
 main.add_command(label)
 main.add_command(models)

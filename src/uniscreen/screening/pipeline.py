@@ -81,7 +81,7 @@ def screen(
 
 
 def run_screen(
-    candidates: Path | str | Sequence[Atoms | Structure],
+    candidates: Path | str | CandidateTable | Sequence[Atoms | Structure],
     settings: ScreenSettings,
     *,
     out: Path | str | None = None,
@@ -93,7 +93,7 @@ def run_screen(
     """Read, relax, compare and rank candidates, and write the results to a folder.
 
     Args:
-        candidates: a file or folder as ``read_candidates`` takes, or structures.
+        candidates: a file or folder as ``read_candidates`` takes, what it returns, or structures.
         settings: what decides the numbers.
         out: the folder; ``<input>-screen`` in the working directory unless given. If it holds the same run,
             unfinished, that run is continued.
@@ -180,7 +180,11 @@ def _units(table: CandidateTable, records: Mapping[int, Record], size: int) -> l
     return units
 
 
-def _read(candidates: Path | str | Sequence[Atoms | Structure], limit: int | None) -> CandidateTable:
+def _read(candidates: Path | str | CandidateTable | Sequence[Atoms | Structure], limit: int | None) -> CandidateTable:
+    if isinstance(candidates, CandidateTable):
+        if limit is not None and limit < len(candidates):
+            raise InputError("limit is for files; give a table of as many candidates as are wanted.")
+        return candidates
     if isinstance(candidates, Path | str):
         return read_candidates(Path(candidates), limit)
     return candidates_from_structures(candidates if limit is None else candidates[:limit])
