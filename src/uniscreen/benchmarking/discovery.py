@@ -20,9 +20,9 @@ import numpy as np
 import uniscreen
 from uniscreen.benchmarking.metrics import regression_metrics, stability_metrics
 from uniscreen.benchmarking.truth import Truth, read_truth
+from uniscreen.durable import write_atomically
 from uniscreen.screening import ScreenSettings, run_screen
 from uniscreen.screening.outputs import csv_bytes
-from uniscreen.screening.store import write_atomically
 from uniscreen.structures import CandidateTable, read_candidates
 
 if TYPE_CHECKING:
