@@ -112,7 +112,7 @@ def test_two_atoms_that_collide() -> None:
 def test_an_atom_that_loses_its_neighbours() -> None:
     repulsive = PairPotential(lambda r: 8.0 * torch.exp(-r / 2.0), cutoff=4.0)
     start = Atoms("Ne2", [[0, 0, 0], [2.0, 0, 0]], cell=[12, 12, 12], pbc=True)
-    [result] = relax(repulsive, [start], RelaxationSettings(fmax=1e-6, max_steps=300))
+    [result] = relax(repulsive, [start], RelaxationSettings(1e-6, 300, "fire"))
     assert result.status == "isolated_atoms"
     assert result.reason == "2 atom(s) have no neighbour within the model's cutoff of 4 Å"
     assert result.n_steps > 0

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from uniscreen.potentials.base import Potential
+    from uniscreen.relaxation.optimisers import Optimiser
 
 
 def lj_crystals() -> list[Atoms]:
@@ -78,7 +79,7 @@ def assert_same_end(a: Relaxation, b: Relaxation) -> None:
 def test_the_path_is_that_of_ase(max_steps: int) -> None:
     """A fixed number of steps, all crystals in one batch; ASE takes them one by one."""
     potential, crystals = LennardJones(), lj_crystals()
-    ours = relax(potential, crystals, RelaxationSettings(fmax=1e-12, max_steps=max_steps))
+    ours = relax(potential, crystals, RelaxationSettings(1e-12, max_steps, "fire"))
     for start, relaxation in zip(crystals, ours, strict=True):
         atoms, optimizer = ase_fire(start, potential, 1e-12, max_steps)
         assert relaxation.n_steps == optimizer.nsteps == max_steps
@@ -90,7 +91,9 @@ def test_the_path_is_that_of_ase(max_steps: int) -> None:
 def test_the_end_is_that_of_ase(fmax: float) -> None:
     """Ours may ask for more (the force in the frame of the crystal too), so it never stops before ASE does."""
     potential, crystals = LennardJones(), lj_crystals()
-    for start, ours in zip(crystals, relax(potential, crystals, RelaxationSettings(fmax=fmax)), strict=True):
+    for start, ours in zip(
+        crystals, relax(potential, crystals, RelaxationSettings(fmax, optimiser="fire")), strict=True
+    ):
         atoms, optimizer = ase_fire(start, potential, fmax, 500)
         assert ours.status == "ok"
         assert ase_residual(start, ours, potential) < fmax
@@ -105,13 +108,14 @@ def test_the_path_of_chgnet_is_that_of_ase(
     name: str, loaded: Callable[..., Potential], crystals: dict[str, Atoms]
 ) -> None:
     potential, start = loaded("chgnet-0.3.0", "float64"), crystals[name]
-    [ours] = relax(potential, [start], RelaxationSettings(fmax=1e-9, max_steps=25))
+    [ours] = relax(potential, [start], RelaxationSettings(1e-9, 25, "fire"))
     atoms, optimizer = ase_fire(start, potential, 1e-9, 25)
     assert (ours.status, ours.n_steps, optimizer.nsteps) == ("not_converged", 25, 25)
     assert_same_geometry(ours.atoms, atoms, 1e-8)
 
 
-def test_lennard_jones_fcc_reaches_its_lattice_constant() -> None:
+@pytest.mark.parametrize("optimiser", ["lbfgs", "fire"])
+def test_lennard_jones_fcc_reaches_its_lattice_constant(optimiser: Optimiser) -> None:
     """Against the minimum of the same lattice sum over a, found by scipy in one dimension."""
     n = np.array([(i, j, k) for i in range(-9, 10) for j in range(-9, 10) for k in range(-9, 10)])
     fcc = n[(n.sum(axis=1) % 2 == 0) & (n != 0).any(axis=1)] / 2  # in units of a
@@ -124,7 +128,7 @@ def test_lennard_jones_fcc_reaches_its_lattice_constant() -> None:
     best = minimize_scalar(energy, bounds=(3.3, 4.2), method="bounded", options={"xatol": 1e-9})
     start = bulk("Ne", "fcc", a=3.9)
     start.set_cell(start.cell.array @ [[1.03, 0.02, 0], [0, 0.98, 0.01], [0, 0, 1.01]], scale_atoms=True)
-    [relaxed] = relax(LennardJones(), [start], RelaxationSettings(fmax=1e-7, max_steps=1000))
+    [relaxed] = relax(LennardJones(), [start], RelaxationSettings(1e-7, 1000, optimiser))
     assert relaxed.status == "ok"
     assert (4 * relaxed.atoms.get_volume()) ** (1 / 3) == pytest.approx(best.x, abs=1e-6)
     assert relaxed.energy == pytest.approx(best.fun, abs=1e-9)
@@ -187,10 +191,11 @@ def test_the_room_of_a_relaxer() -> None:
 
 def test_running_out_of_steps_is_not_convergence() -> None:
     potential, crystals = LennardJones(), lj_crystals()
-    settings = RelaxationSettings(fmax=1e-4, max_steps=10)
+    settings = RelaxationSettings(fmax=1e-4, max_steps=3)
     for start, ours in zip(crystals, relax(potential, crystals, settings), strict=True):
-        assert (ours.status, ours.n_steps) == ("not_converged", 10)
-        assert ours.reason == f"{ase_residual(start, ours, potential):.3g} eV/Å left after 10 steps (limit 0.0001)"
+        assert (ours.status, ours.n_steps) == ("not_converged", 3)
+        left = max(ase_residual(start, ours, potential), ours.max_force)
+        assert ours.reason == f"{left:.3g} eV/Å left after 3 steps (limit 0.0001)"
         result = potential.evaluate([ours.atoms])[0]
         assert ours.energy == pytest.approx(result.energy, rel=0, abs=1e-9)
         assert ours.max_force == pytest.approx(np.linalg.norm(result.forces, axis=1).max(), rel=0, abs=1e-9)

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 @click.option("--no-relax", is_flag=True, help="Evaluate the structures as they are given.")
 @click.option("--fmax", type=float, default=0.05, show_default=True, help="Largest force left, eV/Å, cell included.")
 @click.option("--max-steps", type=int, default=500, show_default=True, help="Most relaxation steps a candidate.")
+@click.option(
+    "--optimiser", type=click.Choice(["lbfgs", "fire"]), default="lbfgs", show_default=True, help="What relaxes."
+)
 @click.option("--max-atoms", type=int, default=1000, show_default=True, help="Skip larger structures.")
 @click.option("--limit", type=int, metavar="N", help="Take the first N candidates only.")
 @click.option("--workers", type=int, metavar="N", help="Processes. [default: one a core; one on a GPU]")

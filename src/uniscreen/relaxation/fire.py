@@ -56,6 +56,15 @@ class FireState:
         """Put other systems behind these."""
         return FireState(*(torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
 
+    def resting(self, rest: Tensor, system: Tensor) -> FireState:
+        """The same with the given systems (mask) at rest, as if they had not begun."""
+        fresh = FireState.fresh(len(self.atom_velocity), len(self.cell_velocity), self.atom_velocity)
+        return FireState(
+            torch.where(rest[system, None], fresh.atom_velocity, self.atom_velocity),
+            torch.where(rest[:, None, None], fresh.cell_velocity, self.cell_velocity),
+            *(torch.where(rest, getattr(fresh, f.name), getattr(self, f.name)) for f in fields(self)[2:]),
+        )
+
     def step(self, atom_force: Tensor, cell_force: Tensor, system: Tensor) -> tuple[FireState, Tensor, Tensor]:
         """One step along generalised forces.
 

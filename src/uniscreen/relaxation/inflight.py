@@ -11,8 +11,8 @@ import torch
 from uniscreen.errors import InputError
 from uniscreen.relaxation import guards
 from uniscreen.relaxation.cell import log_strain_force
-from uniscreen.relaxation.fire import FireState
 from uniscreen.relaxation.geometry import Geometry
+from uniscreen.relaxation.optimisers import OPTIMISERS
 from uniscreen.relaxation.result import Relaxation, RelaxationSettings, RelaxationStatus
 from uniscreen.structures.graph import AtomicGraph
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from uniscreen.potentials.base import Evaluation, Potential
+    from uniscreen.relaxation.optimisers import OptimiserState
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class InFlightRelaxer:
         self.max_atoms = max_atoms
         self._systems: list[_System] = []
         self._geometry: Geometry | None = None
-        self._fire: FireState | None = None
+        self._optimiser: OptimiserState | None = None
 
     def __len__(self) -> int:
         return len(self._systems)
@@ -64,10 +65,10 @@ class InFlightRelaxer:
         """Put a system into the batch. It must be periodic and hold only elements that the potential knows."""
         system = _System(key, atoms)
         geometry = Geometry.of([atoms], self.potential.device)
-        fire = FireState.fresh(len(atoms), 1, geometry.reference)
+        optimiser = OPTIMISERS[self.settings.optimiser].fresh(len(atoms), 1, geometry.reference)
         self._systems.append(system)
         self._geometry = geometry if self._geometry is None else self._geometry.append(geometry)
-        self._fire = fire if self._fire is None else self._fire.append(fire)
+        self._optimiser = optimiser if self._optimiser is None else self._optimiser.append(optimiser)
 
     def step(self) -> list[Relaxation]:
         """Evaluate all systems once, move those that are not done, and return those that are."""
@@ -102,9 +103,9 @@ class InFlightRelaxer:
 
     def _advance(self, graph: AtomicGraph, gradient: Tensor, evaluation: Evaluation) -> list[Relaxation]:
         """Judge every system by its forces, take out the finished ones, and move the others."""
-        geometry, fire = self._geometry, self._fire
+        geometry, optimiser = self._geometry, self._optimiser
         assert geometry is not None
-        assert fire is not None
+        assert optimiser is not None
         assert evaluation.stress is not None
         force = evaluation.forces.norm(dim=1)
         max_force = force.new_zeros(graph.n_systems).scatter_reduce_(0, graph.system, force, "amax")
@@ -129,7 +130,7 @@ class InFlightRelaxer:
             elif system.n_steps >= self.settings.max_steps:
                 reason = f"{residual[i]:.3g} eV/Å left after {system.n_steps} steps (limit {self.settings.fmax:g})"
                 ended[i] = self._relaxation(system, graph, i, "not_converged", reason, evaluation, max_force)
-        self._fire, atom_move, cell_move = fire.step(atom_force, cell_force, graph.system)
+        self._optimiser, atom_move, cell_move = optimiser.step(atom_force, cell_force, graph.system)
         self._geometry = replace(
             geometry,
             reference=geometry.reference + atom_move,
@@ -195,13 +196,13 @@ class InFlightRelaxer:
         """The potential failed on the batch: evaluate each system alone and end those that fail alone."""
         if len(self._systems) == 1:
             system = self._systems.pop()
-            self._geometry = self._fire = None
+            self._geometry = self._optimiser = None
             reason = f"{type(error).__name__}: {error}"
             return [Relaxation(system.key, "failed", reason, system.atoms, system.n_steps)]
         log.warning("the batch could not be evaluated (%s); evaluating its systems one by one", error)
-        systems, geometry, fire = self._systems, self._geometry, self._fire
+        systems, geometry, optimiser = self._systems, self._geometry, self._optimiser
         assert geometry is not None
-        assert fire is not None
+        assert optimiser is not None
         ended: list[Relaxation] = []
         merged = InFlightRelaxer(self.potential, self.settings, self.max_atoms)
         for i, system in enumerate(systems):
@@ -209,10 +210,10 @@ class InFlightRelaxer:
             alone = InFlightRelaxer(self.potential, self.settings, self.max_atoms)
             alone._systems = [system]
             alone._geometry = geometry.select(mask[geometry.system], mask)
-            alone._fire = fire.select(mask[geometry.system], mask)
+            alone._optimiser = optimiser.select(mask[geometry.system], mask)
             ended += alone.step()
             merged._absorb(alone)
-        self._systems, self._geometry, self._fire = merged._systems, merged._geometry, merged._fire
+        self._systems, self._geometry, self._optimiser = merged._systems, merged._geometry, merged._optimiser
         return ended
 
     def _absorb(self, other: InFlightRelaxer) -> None:
@@ -220,22 +221,22 @@ class InFlightRelaxer:
         if not other._systems:
             return
         assert other._geometry is not None
-        assert other._fire is not None
+        assert other._optimiser is not None
         self._systems += other._systems
         self._geometry = other._geometry if self._geometry is None else self._geometry.append(other._geometry)
-        self._fire = other._fire if self._fire is None else self._fire.append(other._fire)
+        self._optimiser = other._optimiser if self._optimiser is None else self._optimiser.append(other._optimiser)
 
     def _remove(self, indices: set[int]) -> None:
         if not indices:
             return
-        geometry, fire = self._geometry, self._fire
+        geometry, optimiser = self._geometry, self._optimiser
         assert geometry is not None
-        assert fire is not None
+        assert optimiser is not None
         keep = torch.tensor([i not in indices for i in range(len(self._systems))], device=geometry.system.device)
         self._systems = [system for i, system in enumerate(self._systems) if i not in indices]
         atoms = keep[geometry.system]
         self._geometry = geometry.select(atoms, keep) if self._systems else None
-        self._fire = fire.select(atoms, keep) if self._systems else None
+        self._optimiser = optimiser.select(atoms, keep) if self._systems else None
 
 
 def _moved(atoms: Atoms, positions: Tensor, cell: Tensor) -> Atoms:

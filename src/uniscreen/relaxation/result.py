@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from uniscreen.relaxation.optimisers import Optimiser
+
 RelaxationStatus = Literal["ok", "not_converged", "exploded", "isolated_atoms", "unsupported_element", "failed"]
 
 
@@ -22,6 +24,7 @@ class RelaxationSettings:
 
     fmax: float = 0.05
     max_steps: int = 500
+    optimiser: Optimiser = "lbfgs"
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class CandidateEvaluator:
     def __init__(self, potential: Potential, settings: ScreenSettings) -> None:
         self.potential = potential
         self.limits = ReadLimits(max_atoms=settings.max_atoms)
-        relaxation = RelaxationSettings(settings.fmax, settings.max_steps if settings.relax else 0)
+        relaxation = RelaxationSettings(settings.fmax, settings.max_steps if settings.relax else 0, settings.optimiser)
         self.relaxer = InFlightRelaxer(potential, relaxation, MAX_ATOMS_IN_FLIGHT[potential.device.type])
         self._started: dict[int, _Started] = {}
         self._waiting: deque[int] = deque()

@@ -72,7 +72,7 @@ def screen(
     """Screen candidates and return the ranked results, one row a candidate; see ``run_screen``.
 
     ``settings`` are the fields of ScreenSettings: model, head, trust_model_file, functional, dtype, device, relax,
-    fmax, max_steps, max_atoms, limit, deterministic.
+    fmax, max_steps, optimiser, max_atoms, limit, deterministic.
     """
     run = run_screen(
         candidates, ScreenSettings(**settings), out=out, references=references, workers=workers, restart=restart

@@ -10,6 +10,7 @@ from uniscreen.errors import InputError
 if TYPE_CHECKING:
     from uniscreen.potentials.cards import Functional
     from uniscreen.potentials.loading import Device, Precision
+    from uniscreen.relaxation.optimisers import Optimiser
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class ScreenSettings:
 
     ``model``, ``head``, ``trust_model_file``, ``dtype`` and ``device`` are those of ``load_potential``; ``functional``
     is that of the training labels of a model file, which does not tell;
-    ``relax`` positions and cell to ``fmax`` (eV/Å) in at most ``max_steps`` steps, or evaluate as given;
+    ``relax`` positions and cell to ``fmax`` (eV/Å) in at most ``max_steps`` steps of ``optimiser``, or
+    evaluate as given;
     structures of more than ``max_atoms`` atoms are not evaluated; ``limit`` keeps the first candidates only;
     ``deterministic`` fixes which candidates share a batch, so that results are the same to the last bit.
     """
@@ -32,6 +34,7 @@ class ScreenSettings:
     relax: bool = True
     fmax: float = 0.05
     max_steps: int = 500
+    optimiser: Optimiser = "lbfgs"
     max_atoms: int = 1000
     limit: int | None = None
     deterministic: bool = False
