@@ -115,6 +115,16 @@ class AtomicGraph:
             cells=self.cells @ deformation,
         )
 
+    def within(self, cutoff: float) -> AtomicGraph:
+        """The same systems with only the edges up to a smaller cutoff (Å)."""
+        assert cutoff <= self.cutoff
+        if cutoff == self.cutoff:
+            return self
+        n_pairs = self.edge_index.shape[1] // 2
+        # Judged from one end: rounding must not tear the two edges of a pair apart.
+        short = (self.edge_vectors[:n_pairs].detach().norm(dim=1) < cutoff).repeat(2)
+        return replace(self, edge_index=self.edge_index[:, short], edge_shift=self.edge_shift[short], cutoff=cutoff)
+
     def isolated_atoms(self) -> Tensor:
         """(N,) bool: atoms with no neighbour within the cutoff."""
         degree = torch.bincount(self.edge_index[0], minlength=len(self.numbers))
