@@ -30,6 +30,10 @@ FLAGS = {
     "energy is not that of a minimum.",
     "far_below_hull": "Further below the hull than new phases usually are. More often a missing competing "
     "phase or a failure of the potential than a discovery; check these first.",
+    "models_disagree": "Some models put the candidate on or below the hull and others above it, or the standard "
+    "deviation of their distances is more than 50 meV/atom. At least one of them is wrong.",
+    "committee_incomplete": "A model (named after the colon) gave no result for the candidate, which others did; the "
+    "means are over fewer models.",
     "unusual_formation_energy": "A formation energy beyond that of any known compound, in either direction: "
     "most likely a failure of the potential.",
 }
@@ -54,7 +58,7 @@ class FlagNote:
 
 
 def notes(results: ScreenResults) -> list[Note]:
-    """Say what the results rest on, for this model, these references and these candidates."""
+    """Say what the results rest on, for these models, these references and these candidates."""
     return [
         Note("A potential, not a calculation", _potential(results)),
         Note("Uncertainty of one distance", _uncertainty(results)),
@@ -89,8 +93,9 @@ def _model(results: ScreenResults) -> str:
 def _potential(results: ScreenResults) -> str:
     architecture = results.section("model").get("architecture")
     kind = f", a universal potential of the {architecture} architecture," if architecture else ""
+    source = "one of the committee's models," if results.models else f"{_model(results)}{kind}"
     return (
-        f"Every energy comes from {_model(results)}{kind} used zero-shot unless it was fine-tuned on "
+        f"Every energy comes from {source} used zero-shot unless it was fine-tuned on "
         "related crystals. It orders candidates for DFT; it does not replace DFT. Universal potentials "
         "trained on near-equilibrium crystals are also systematically soft: forces, elastic moduli and "
         "barriers away from equilibrium come out too small (Deng et al., npj Comput. Mater. 11, 9 (2025)), "
@@ -104,12 +109,12 @@ def _uncertainty(results: ScreenResults) -> str:
         size, how_large = (
             "For universal potentials of this generation, published mean absolute errors of the distance to "
             "the hull on crystals they were not trained on are about 30 to 80 meV/atom; there is no published "
-            "figure in this report for this model.",
+            f"figure in this report for {_model(results)}.",
             "that error",
         )
     else:
         size, how_large = (
-            f"Published mean absolute error of this model's distance to the hull on crystals it was not "
+            f"Published mean absolute error of {_model(results)}'s distance to the hull on crystals it was not "
             f"trained on: {published} meV/atom (Matbench Discovery, WBM test set; not measured on your "
             "candidates).",
             f"about {published} meV/atom",

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Phase:
     """A phase in a diagram: ``fractions`` of the atoms by element, ``formation_energy`` in eV/atom.
 
-    ``distance_meV`` is a candidate's distance to the hull as in the results; None for a competing phase that
-    is not a candidate.
+    ``distance_meV`` is a candidate's distance to the hull as in the results, of a committee that of the leading model;
+    None for a competing phase that is not a candidate.
     """
 
     name: str
@@ -41,7 +41,7 @@ def candidate_phases(results: ScreenResults) -> list[Phase]:
                     formula=row["formula"],
                     fractions=fractions,
                     formation_energy=row["formation_energy_eV_per_atom"],
-                    distance_meV=row["distance_meV"],
+                    distance_meV=row["lead_distance_meV"],
                 )
             )
     return phases

@@ -10,8 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError
+from uniscreen.screening.committee_table import COMMITTEE_TYPES, MODEL_TYPES, model_column
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from pandas import DataFrame
@@ -51,11 +53,15 @@ NUMBER_COLUMNS = (
 class ScreenResults:
     """One row a candidate, sorted by rank, with the run's record and a checksum of both files.
 
-    Known text columns hold no missing values (they are ""), known number columns are float64 with NaN; in
-    addition ``distance_meV`` is the distance to the hull in meV/atom.
+    Known text columns hold no missing values (they are ""), known number columns are float64 with NaN. In
+    addition ``distance_meV`` (meV/atom) and ``formation_eV`` (eV/atom) are the distance to the hull and the formation
+    energy by which candidates are ranked, of a committee the means; ``lead_distance_meV`` is the distance that goes
+    with the other columns, of a committee the leading model's. ``models`` are a committee's, the leading one first;
+    there are none where one model was used.
     """
 
     frame: DataFrame
+    models: tuple[str, ...]
     carried: tuple[str, ...]
     run: Mapping[str, Any]
     sha256: str
@@ -68,19 +74,21 @@ class ScreenResults:
             InputError: a file is missing or cannot be read, or the table lacks a column.
 
         """
-        raw_table = _read(folder / "results.parquet")
+        path = folder / "results.parquet"
+        raw_table = _read(path)
         raw_run = _read(folder / "run.json")
-        table = _table(folder / "results.parquet")
-        known = {*TEXT_COLUMNS, *NUMBER_COLUMNS}
-        if missing := [column for column in (*TEXT_COLUMNS, *NUMBER_COLUMNS) if column not in table.columns]:
-            raise InputError(
-                f"{folder / 'results.parquet'} has no column {', '.join(missing)}; expected the table that "
-                "'uniscreen screen' writes."
-            )
+        table = _table(path)
+        _require(table, (*TEXT_COLUMNS, *NUMBER_COLUMNS), path)
+        run = _run(raw_run, folder / "run.json")
+        models = tuple(map(str, run["models"])) if isinstance(run.get("models"), Mapping) else ()
+        added = _committee_columns(models)
+        _require(table, added, path)
+        known = {*TEXT_COLUMNS, *NUMBER_COLUMNS, *added}
         return cls(
-            frame=_normalised(table),
+            frame=_normalised(table, models),
+            models=models,
             carried=tuple(column for column in map(str, table.columns) if column not in known),
-            run=_run(raw_run, folder / "run.json"),
+            run=run,
             sha256=hashlib.sha256(raw_table + raw_run).hexdigest(),
         )
 
@@ -146,6 +154,13 @@ def _table(path: Path) -> DataFrame:
         raise InputError(f"{path} is not a Parquet table ({error}). Run 'uniscreen screen' again.") from error
 
 
+def _require(table: DataFrame, columns: Iterable[str], path: Path) -> None:
+    if missing := [column for column in columns if column not in table.columns]:
+        raise InputError(
+            f"{path} has no column {', '.join(missing)}; expected the table that 'uniscreen screen' writes."
+        )
+
+
 def _run(raw: bytes, path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(raw)
@@ -156,16 +171,26 @@ def _run(raw: bytes, path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _normalised(table: DataFrame) -> DataFrame:
+def _committee_columns(models: tuple[str, ...]) -> dict[str, str]:
+    """The columns that a committee adds, with their pandas types; none where there is no committee."""
+    each = {model_column(column, model): kind for model in models for column, kind in MODEL_TYPES.items()}
+    return COMMITTEE_TYPES | each if models else {}
+
+
+def _normalised(table: DataFrame, models: tuple[str, ...]) -> DataFrame:
     import numpy as np
     import pandas as pd
 
     frame = table.rename(columns=str).reset_index(drop=True)
-    for column in TEXT_COLUMNS:
+    added = _committee_columns(models)
+    for column in (*TEXT_COLUMNS, *(name for name, kind in added.items() if kind == "string")):
         frame[column] = frame[column].astype(object).where(frame[column].notna(), "").map(str)
-    for column in NUMBER_COLUMNS:
+    for column in (*NUMBER_COLUMNS, *(name for name, kind in added.items() if kind != "string")):
         numbers = pd.to_numeric(frame[column], errors="coerce").astype("Float64").astype("float64")
         frame[column] = numbers.where(np.isfinite(numbers))
     # Rounded far below any meaning, so that 0.025 eV/atom counts as within 25 meV/atom.
-    frame["distance_meV"] = (frame["e_above_hull_eV_per_atom"] * 1000).round(9)
+    frame["lead_distance_meV"] = (frame["e_above_hull_eV_per_atom"] * 1000).round(9)
+    mean = "_mean" if models else ""
+    frame["distance_meV"] = (frame[f"e_above_hull{mean}_eV_per_atom"] * 1000).round(9)
+    frame["formation_eV"] = frame[f"formation_energy{mean}_eV_per_atom"]
     return frame

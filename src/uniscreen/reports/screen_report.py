@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from uniscreen.reports.phase_diagrams import Diagrams
+    from uniscreen.reports.tables import Table
     from uniscreen.thermodynamics import ReferenceSet
 
 _TEMPLATE = "screen.html.j2"
@@ -32,6 +33,15 @@ class ShownFigure:
     figure: Figure
     label: str
     caption: str
+
+
+@dataclass(frozen=True)
+class CommitteeSection:
+    """How the models of a committee differ: over all candidates, and on those where they differ most."""
+
+    models: Table
+    disagreements: Table
+    figure: ShownFigure | None
 
 
 def write_screen_report(folder: Path, references: ReferenceSet, *, top: int = 50) -> Path:
@@ -76,6 +86,7 @@ def _render(results: ScreenResults, references: ReferenceSet, top: int) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from uniscreen.reports import assets, tables
+    from uniscreen.reports.committee import committee_notes
     from uniscreen.reports.notes import flag_notes, notes
     from uniscreen.reports.phase_diagrams import phase_diagrams
 
@@ -112,7 +123,8 @@ def _render(results: ScreenResults, references: ReferenceSet, top: int) -> str:
             for n, diagram in enumerate(diagrams.drawn, start=1)
         ],
         diagram_notes=_diagram_notes(diagrams),
-        notes=notes(results),
+        committee=_committee(results),
+        notes=[*(committee_notes(results) if results.models else []), *notes(results)],
         flags=flag_notes(results),
         provenance=_provenance(results, references),
     )
@@ -169,6 +181,24 @@ def _volume_figure(results: ScreenResults) -> ShownFigure | None:
     if outside := n_outside(results.distances):
         caption += f" The first view leaves out {plural(outside, 'candidate')} farther to the left or right."
     return figure and ShownFigure("volume-change", figure, "Volume change", caption)
+
+
+def _committee(results: ScreenResults) -> CommitteeSection | None:
+    from uniscreen.reports.committee import agreement_figure, disagreement_table, models_table, n_outside
+
+    if not results.models:
+        return None
+    figure = agreement_figure(results)
+    shown = None
+    if figure is not None:
+        caption = (
+            f"Distance to the hull by each other model against that by {results.models[0]}. On the line they agree; in "
+            "the upper left and lower right quarters, one calls a candidate stable and the other does not."
+        )
+        if outside := n_outside(results, figure):
+            caption += f" The first view leaves out {plural(outside, 'candidate')} farther out."
+        shown = ShownFigure("agreement", figure, "Hull distances of the models against each other", caption)
+    return CommitteeSection(models_table(results), disagreement_table(results), shown)
 
 
 def _diagram_notes(diagrams: Diagrams) -> list[str]:

@@ -58,22 +58,29 @@ def top_table(results: ScreenResults, top: int) -> Table:
     """Tabulate the best ``top`` ranked candidates with what is known of them."""
     shown = results.ranked.head(top)
     carried = results.carried[:CARRIED_SHOWN]
+    spread = [("Deviation, meV/atom", "number"), ("Stable in", "text")] if results.models else []
+    steps = [] if results.models else [("Steps", "number")]
     names = [
         ("Rank", "number"),
         ("Id", "id"),
         ("Formula", "text"),
         ("E above hull, meV/atom", "number"),
+        *spread,
         ("Formation energy, eV/atom", "number"),
         ("Competing phases", "text"),
         ("Volume change, %", "number"),
         ("Space group", "text"),
-        ("Steps", "number"),
+        *steps,
         ("Flags", "flags"),
     ]
     hints = {"Competing phases": "shares of the atoms"}
+    if results.models:
+        hints |= dict.fromkeys(("E above hull, meV/atom", "Formation energy, eV/atom"), "mean of the models")
+        hints["Deviation, meV/atom"] = "standard deviation of E above hull between the models"
     headers = [Cell(text, title=hints.get(text, ""), kind=kind) for text, kind in names]
     headers += [Cell(shortened(name, 30), title=name, kind=_carried_kind(shown[name])) for name in carried]
-    return Table(headers, [_top_row(row, carried) for row in records(shown)], _left_out(results.carried))
+    rows = [_top_row(row, carried, committee=bool(results.models)) for row in records(shown)]
+    return Table(headers, rows, _left_out(results.carried))
 
 
 def outlier_table(results: ScreenResults) -> Table:
@@ -90,10 +97,10 @@ def outlier_table(results: ScreenResults) -> Table:
     ]
     rows = [
         (
-            _text(row["id"], 80, "id"),
+            text_cell(row["id"], 80, "id"),
             Cell(chemical(row["formula"])),
-            _number(row["volume_change_percent"], 1),
-            _number(row["distance_meV"], 1),
+            number_cell(row["volume_change_percent"], 1),
+            number_cell(row["distance_meV"], 1),
             _space_groups(row),
             _flags(row["flags"]),
         )
@@ -116,7 +123,7 @@ def failed_table(results: ScreenResults) -> Table:
     headers = [Cell("Id", kind="id"), Cell("Formula"), Cell("Status"), Cell("Reason", kind="reason")]
     rows = [
         (
-            _text(row["id"], 80, "id"),
+            text_cell(row["id"], 80, "id"),
             Cell(chemical(row["formula"]) or MISSING),
             Cell(row["status"]),
             Cell(shortened(row["reason"], 400) or MISSING, kind="reason"),
@@ -141,17 +148,20 @@ def missing_terminals(results: ScreenResults) -> list[str]:
     )
 
 
-def _top_row(row: dict[str, Any], carried: Sequence[str]) -> list[Cell]:
+def _top_row(row: dict[str, Any], carried: Sequence[str], *, committee: bool) -> list[Cell]:
+    spread = (number_cell(1000 * row["e_above_hull_std_eV_per_atom"], 1), stable_cell(row)) if committee else ()
+    steps = () if committee else (number_cell(row["n_steps"], 0),)
     cells = [
-        _number(row["rank"], 0),
-        _text(row["id"], 60, "id"),
+        number_cell(row["rank"], 0),
+        text_cell(row["id"], 60, "id"),
         Cell(chemical(row["formula"])),
-        _number(row["distance_meV"], 1),
-        _number(row["formation_energy_eV_per_atom"], 3),
+        number_cell(row["distance_meV"], 1),
+        *spread,
+        number_cell(row["formation_eV"], 3),
         Cell(chemical(shortened(row["decomposition"], 120)) or MISSING, title=_if_cut(row["decomposition"], 120)),
-        _number(row["volume_change_percent"], 1),
+        number_cell(row["volume_change_percent"], 1),
         _space_groups(row),
-        _number(row["n_steps"], 0),
+        *steps,
         _flags(row["flags"]),
     ]
     return [*cells, *(_carried(row[name]) for name in carried)]
@@ -162,11 +172,21 @@ def records(frame: DataFrame) -> list[dict[str, Any]]:
     return [{str(column): value for column, value in row.items()} for row in frame.to_dict("records")]
 
 
-def _number(value: float, decimals: int) -> Cell:
+def stable_cell(row: dict[str, Any]) -> Cell:
+    """In how many of the models with a result the candidate is on or below the hull."""
+    share, n_models = row["stable_share"], row["n_models"]
+    if is_missing(share):
+        return Cell(MISSING)
+    return Cell(f"{share * n_models:.0f} of {n_models:.0f}", repr(float(share)))
+
+
+def number_cell(value: float, decimals: int) -> Cell:
+    """A number that sorts as one; missing ones come last."""
     return Cell(number(value, decimals), _LAST if is_missing(value) else repr(float(value)), kind="number")
 
 
-def _text(text: str, length: int, kind: str = "text") -> Cell:
+def text_cell(text: str, length: int, kind: str = "text") -> Cell:
+    """Text cut to a length, whole on hovering."""
     return Cell(shortened(text, length), title=_if_cut(text, length), kind=kind)
 
 
@@ -188,7 +208,7 @@ def _carried(value: Any) -> Cell:
     if isinstance(value, int | float) and not isinstance(value, bool) and not is_missing(value):
         text = f"{value:.6g}" if isinstance(value, float) else str(value)
         return Cell(text, repr(value), kind="number")
-    return _text(plain(value), 60)
+    return text_cell(plain(value), 60)
 
 
 def _carried_kind(column: Series) -> str:
