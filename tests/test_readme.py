@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from uniscreen.cli.main import main
+from uniscreen.screening.committee_table import COMMITTEE_TYPES, MODEL_TYPES, model_column
 from uniscreen.screening.record import STATUSES
 from uniscreen.screening.results import COLUMN_TYPES
 
@@ -24,10 +25,12 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     assert len(names["best"]) == 3
     assert names["atoms"].get_potential_energy() == pytest.approx(names["evaluation"].energy)
     assert (tmp_path / "candidates-screen" / "results.csv").exists()
+    assert set(names["doubtful"]["id"]) < set(names["both"]["id"])
 
 
 def test_every_column_status_and_option_is_described():
-    for name in (*COLUMN_TYPES, *STATUSES):
+    of_each_model = [model_column(name, "NAME") for name in MODEL_TYPES]
+    for name in (*COLUMN_TYPES, *COMMITTEE_TYPES, *of_each_model, *STATUSES):
         assert f"`{name}`" in README, name
     options = re.findall(r"(--[a-z][a-z-]+)", CliRunner().invoke(main, ["screen", "--help"]).output)
     for option in {*options} - {"--help", "--model"}:

@@ -80,3 +80,27 @@ def test_summary_and_files(screened):
 def test_nothing_but_the_results_is_written(screened):
     _, folder = screened
     assert [path.name for path in folder.iterdir()] == ["candidates-screen"]
+
+
+def test_a_committee_prints_means_and_says_which_model_is_at_work(tmp_path):
+    models = ["--model", "chgnet-0.3.0", "--model", "chgnet-0.2.0"]
+    command = [sys.executable, "-m", "uniscreen", "screen", str(DEMO), "--limit", "6", "--top", "2", "--no-relax"]
+    done = subprocess.run([*command, *models], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "candidates-screen"
+    best = pd.read_parquet(out / "results.parquet").iloc[0]
+    assert "Mean distance of 2 models to the hull" in done.stdout
+    mean, deviation = (1000 * best[f"e_above_hull_{what}_eV_per_atom"] for what in ("mean", "std"))
+    (line,) = [line for line in done.stdout.splitlines() if best["id"] in line]
+    assert f"{mean:.0f} ±{deviation:>3.0f}" in line
+    assert f"{2 * best['stable_share']:.0f} of 2" in line
+    assert "12/12" in done.stderr
+    assert "chgnet-0.2.0 (2 of 2)" in done.stderr
+    assert "Where the models disagree most" in (out / "report.html").read_text(encoding="utf-8")
+    assert "models" in {path.name for path in out.iterdir()}
+
+
+def test_a_committee_of_two_functionals_is_refused_in_one_line(tmp_path):
+    message = error_of(DEMO, "--model", "chgnet-0.3.0", "--model", "chgnet-r2scan", "--out", tmp_path / "out")
+    assert "chgnet-0.3.0 gives PBE energies and chgnet-r2scan r2SCAN ones" in message
+    assert not (tmp_path / "out").exists()

@@ -115,9 +115,12 @@ def test_a_file_as_output_folder_is_refused(folder):
         open_store(folder)
 
 
-def test_a_run_interrupted_before_its_manifest_is_begun_anew(folder):
+@pytest.mark.parametrize("half_written", [[], [".manifest.json.4711.tmp"]], ids=["before", "while-written"])
+def test_a_run_interrupted_before_its_manifest_is_begun_anew(folder, half_written):
     (folder / "records").mkdir(parents=True)
     (folder / "records" / "lock").touch()
+    for name in half_written:
+        (folder / name).write_text("{")
     assert open_store(folder).records() == {}
 
 

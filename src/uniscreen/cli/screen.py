@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uniscreen.cli.console import standard_output
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
+
+    from pandas import DataFrame, Series
+    from rich.table import Table
 
     from uniscreen.screening import Progress, ScreenRun
 
@@ -22,9 +27,12 @@ if TYPE_CHECKING:
 @click.argument("candidates", type=click.Path(path_type=Path))
 @click.option(
     "--model",
-    default="chgnet-0.3.0",
+    "models",
+    multiple=True,
+    default=("chgnet-0.3.0",),
     show_default=True,
-    help="A model's name, matgl:NAME of the hub, a MACE .model file, or an ASE calculator as ase:MODULE:FACTORY.",
+    help="A model's name, matgl:NAME of the hub, a MACE .model file, or an ASE calculator as ase:MODULE:FACTORY. Given "
+    "several times, the models screen as a committee, the first of which leads.",
 )
 @click.option("--head", default="", help="Which output to use of a model that has several.")
 @click.option(
@@ -59,6 +67,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def screen(
     candidates: Path,
+    models: tuple[str, ...],
     out: Path | None,
     references: str,
     workers: int | None,
@@ -77,18 +86,20 @@ def screen(
     The same command again continues a run that was interrupted.
     """
     from uniscreen.reports import write_screen_report
-    from uniscreen.screening import ScreenSettings, run_screen
+    from uniscreen.screening import run_models
 
     with _progress(quiet=quiet) as on_progress:
         try:
-            run = run_screen(
+            run = run_models(
                 candidates,
-                ScreenSettings(relax=not no_relax, **settings),
+                models,
                 out=out,
                 references=references,
                 workers=workers,
                 restart=restart,
                 on_progress=on_progress,
+                relax=not no_relax,
+                **settings,
             )
         except KeyboardInterrupt:
             click.echo("\nStopped. All finished candidates are recorded; the same command continues.", err=True)
@@ -126,12 +137,13 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
             elapsed = bar.tasks[0].elapsed or 0.0
             fresh = progress.n_done - progress.resumed
             counts = ", ".join(f"{n} {status}" for status, n in sorted(progress.done.items(), key=_most_first))
+            model = f"{progress.model}: " if progress.model else ""
             bar.update(
                 task,
                 total=progress.total,
                 completed=progress.n_done,
                 rate=f"{fresh / elapsed:.2f}/s" if fresh and elapsed else "",
-                counts=counts or "loading the model",
+                counts=model + (counts or "loading the model"),
             )
 
         yield update
@@ -160,44 +172,57 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 def _print_summary(run: ScreenRun, report: Path, top: int) -> None:
     """Print how it went, the first candidates, and where the files are."""
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    table = run.table
+    console = standard_output()
+    table, committee = run.table, len(run.models) > 1
     counts = ", ".join(f"{n} {status}" for status, n in table["status"].value_counts().items())
     console.print(f"{len(table)} candidates in {run.seconds:.0f} s: {counts}", highlight=False, soft_wrap=True)
     ranked = table[table["rank"].notna()]
-    above = ranked["e_above_hull_eV_per_atom"]
+    above = ranked["e_above_hull_mean_eV_per_atom" if committee else "e_above_hull_eV_per_atom"]
     within = ", ".join(f"{int((above <= limit / 1000).sum())} within {limit}" for limit in (0, 25, 50, 100))
-    console.print(f"Distance to the hull: {within} meV/atom", highlight=False, soft_wrap=True)
+    distance = f"Mean distance of {len(run.models)} models" if committee else "Distance"
+    console.print(f"{distance} to the hull: {within} meV/atom", highlight=False, soft_wrap=True)
     if top > 0 and len(ranked):
-        shown = Table(box=None, pad_edge=False)
-        for name in (
-            "rank",
-            "id",
-            "formula",
-            "above hull\nmeV/atom",
-            "formation\neV/atom",
-            "volume\nchange %",
-            "flags",
-        ):
-            text = name in {"id", "formula", "flags"}
-            shown.add_column(name, justify="left" if text else "right", no_wrap=name == "id", overflow="fold")
-        for _, row in ranked.head(top).iterrows():
-            shown.add_row(
-                str(row["rank"]),
-                Text(row["id"]),
-                row["formula"],
-                _number(1000 * row["e_above_hull_eV_per_atom"], ".0f"),
-                _number(row["formation_energy_eV_per_atom"], ".3f"),
-                _number(row["volume_change_percent"], "+.1f"),
-                row["flags"].replace(";", " "),
-            )
-        console.print(shown)
+        console.print(_first_rows(ranked.head(top), committee=committee))
     for name in (report.name, "results.csv", "results.parquet", "relaxed.extxyz", "run.json"):
         console.print(Text(f"  {run.folder / name}"), soft_wrap=True)
+
+
+def _first_rows(ranked: DataFrame, *, committee: bool) -> Table:
+    """The first candidates; of a committee the means, and in how many models each is stable."""
+    from rich.table import Table
+    from rich.text import Text
+
+    fifth, cells = ("stable in", _stable_in) if committee else ("volume\nchange %", _volume_change)
+    mean = "_mean" if committee else ""
+    shown = Table(box=None, pad_edge=False)
+    for name in ("rank", "id", "formula", "above hull\nmeV/atom", "formation\neV/atom", fifth, "flags"):
+        text = name in {"id", "formula", "flags"}
+        shown.add_column(name, justify="left" if text else "right", no_wrap=name == "id", overflow="fold")
+    for _, row in ranked.iterrows():
+        distance = _number(1000 * row[f"e_above_hull{mean}_eV_per_atom"], ".0f")
+        if committee:
+            distance += f" ±{_number(1000 * row['e_above_hull_std_eV_per_atom'], '.0f'):>3}"
+        shown.add_row(
+            str(row["rank"]),
+            Text(row["id"]),
+            row["formula"],
+            distance,
+            _number(row[f"formation_energy{mean}_eV_per_atom"], ".3f"),
+            cells(row),
+            row["flags"].replace(";", " "),
+        )
+    return shown
+
+
+def _volume_change(row: Series) -> str:
+    return _number(row["volume_change_percent"], "+.1f")
+
+
+def _stable_in(row: Series) -> str:
+    """How many of the models with a result put the candidate on or below the hull."""
+    return f"{_number(row['stable_share'] * row['n_models'], '.0f')} of {row['n_models']}"
 
 
 def _number(value: float, form: str) -> str:

@@ -1,13 +1,11 @@
-"""The main job: from candidates to a ranked table."""
+"""The main job with one model: from candidates to a ranked table."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import uniscreen
 from uniscreen.errors import InputError, ReferenceMismatchError
@@ -15,9 +13,8 @@ from uniscreen.potentials import resolve_device, resolve_model
 from uniscreen.screening.outputs import write_outputs
 from uniscreen.screening.pool import WorkerPool
 from uniscreen.screening.protocol import Unit
-from uniscreen.screening.provenance import describe_card, environment, hardware, usable_cores
+from uniscreen.screening.provenance import Timer, describe_card, environment, hardware, usable_cores
 from uniscreen.screening.results import Competition, hull_scheme, results_table
-from uniscreen.screening.settings import ScreenSettings
 from uniscreen.screening.store import RunStore
 from uniscreen.structures import CandidateTable, candidates_from_structures, read_candidates
 from uniscreen.thermodynamics import ReferenceSet
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
 
     from uniscreen.potentials.cards import ModelCard
     from uniscreen.screening.record import Record
+    from uniscreen.screening.settings import ScreenSettings
 
 UNIT_SIZE = 8
 """Candidates in one unit of a deterministic run."""
@@ -38,46 +36,58 @@ UNIT_SIZE = 8
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: candidates in all, done (by status), and those of them that an earlier run had recorded."""
+    """How far a run is: evaluations in all, done (by status), and those of them that an earlier run had recorded.
+
+    Each model evaluates each candidate. ``model`` names the one that is at work where there are several.
+    """
 
     total: int
     done: Mapping[str, int]
     resumed: int
+    model: str = ""
 
     @property
     def n_done(self) -> int:
-        """Candidates with a record."""
+        """Evaluations with a record."""
         return sum(self.done.values())
 
 
 @dataclass(frozen=True)
 class ScreenRun:
-    """A finished screen: the results, what they were compared with, and the folder that holds them."""
+    """A finished screen: its models, the results, what they were compared with, and the folder that holds them."""
 
+    models: tuple[str, ...]
     table: pd.DataFrame
     competition: Competition
     folder: Path
     seconds: float
 
 
-def screen(
-    candidates: Path | str | Sequence[Atoms | Structure],
-    *,
-    out: Path | str | None = None,
-    references: Path | str = "elements",
-    workers: int | None = None,
-    restart: bool = False,
-    **settings: Any,
-) -> pd.DataFrame:
-    """Screen candidates and return the ranked results, one row a candidate; see ``run_screen``.
+@dataclass(frozen=True)
+class Machine:
+    """What a run is computed on."""
 
-    ``settings`` are the fields of ScreenSettings: model, head, trust_model_file, functional, dtype, device, relax,
-    fmax, max_steps, optimiser, max_atoms, limit, deterministic.
-    """
-    run = run_screen(
-        candidates, ScreenSettings(**settings), out=out, references=references, workers=workers, restart=restart
-    )
-    return run.table
+    device: Literal["cpu", "cuda"]
+    n_workers: int
+
+    @classmethod
+    def of(cls, settings: ScreenSettings, workers: int | None) -> Machine:
+        """One process a core on CPUs and one on a GPU, unless ``workers`` is given."""
+        device = resolve_device(settings.device)
+        if workers is not None and workers < 1:
+            raise InputError(f"--workers is {workers}, expected at least 1.")
+        return cls(device, workers or (1 if device == "cuda" else usable_cores()))
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that one model is to do, known to be possible before any of it is done."""
+
+    table: CandidateTable
+    settings: ScreenSettings
+    card: ModelCard
+    competition: Competition
+    machine: Machine
 
 
 def run_screen(
@@ -106,51 +116,48 @@ def run_screen(
     Raises:
         InputError: the input, the settings, the model, the references or the folder are wrong as a whole.
     """
-    started, clock = datetime.now(UTC), time.monotonic()
-    card, _ = resolve_model(
-        settings.model,
-        head=settings.head,
-        trust_model_file=settings.trust_model_file,
-        functional=settings.functional,
-    )
-    device = resolve_device(settings.device)
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers is {workers}, expected at least 1.")
-    n_workers = workers or (1 if device == "cuda" else usable_cores())
-    competition = _competition(card, references)
-    table = _read(candidates, settings.limit)
-    folder = Path(out) if out is not None else Path(f"{_stem(table.name)}-screen")
-    store = RunStore.open(folder, _manifest(table, settings, card, competition), restart=restart)
+    timer = Timer.start()
+    card = model_card(settings)
+    machine = Machine.of(settings, workers)
+    competition = competition_for(card, references)
+    table = read_input(candidates, settings.limit)
+    folder = output_folder(out, table)
+    job = Job(table, settings, card, competition, machine)
+    results, _ = run_job(job, folder, restart=restart, on_progress=on_progress)
+    return ScreenRun((card.name,), results, competition, folder, timer.seconds)
+
+
+def run_job(
+    job: Job, folder: Path, *, restart: bool, on_progress: Callable[[Progress], None] | None
+) -> tuple[pd.DataFrame, dict[str, Record]]:
+    """Do what has no record yet, compare, rank and write the results; returns them, and the records by id."""
+    timer = Timer.start()
+    store = RunStore.open(folder, manifest(job), restart=restart)
     try:
-        records = _evaluate(store, table, settings, n_workers, device, on_progress)
-        results = results_table(records, card, competition, table.columns)
-        seconds = time.monotonic() - clock
-        provenance = {
-            "uniscreen": uniscreen.__version__,
-            "model": describe_card(card),
-            "settings": settings.as_dict(),
-            "input": {"name": table.name, "sha256": table.sha256, "n_candidates": len(table)},
-            "references": _describe(competition),
-            "environment": environment(),
-            "hardware": hardware(device, n_workers),
-            "started": started.isoformat(timespec="seconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(seconds, 3),
-        }
-        write_outputs(folder, results, {record.id: record for record in records}, provenance)
+        records = _evaluate(store, job, on_progress)
+        results = results_table(records, job.card, job.competition, job.table.columns)
+        by_id = {record.id: record for record in records}
+        write_outputs(folder, results, by_id, provenance(job, timer))
     finally:
         store.close()
-    return ScreenRun(results, competition, folder, seconds)
+    return results, by_id
 
 
-def _evaluate(
-    store: RunStore,
-    table: CandidateTable,
-    settings: ScreenSettings,
-    n_workers: int,
-    device: str,
-    on_progress: Callable[[Progress], None] | None,
-) -> list[Record]:
+def provenance(job: Job, timer: Timer) -> dict[str, Any]:
+    """What ``run.json`` says of a run that ends now."""
+    return {
+        "uniscreen": uniscreen.__version__,
+        "model": describe_card(job.card),
+        "settings": job.settings.as_dict(),
+        "input": {"name": job.table.name, "sha256": job.table.sha256, "n_candidates": len(job.table)},
+        "references": _describe(job.competition),
+        "environment": environment(),
+        "hardware": hardware(job.machine.device, job.machine.n_workers),
+        **timer.as_dict(),
+    }
+
+
+def _evaluate(store: RunStore, job: Job, on_progress: Callable[[Progress], None] | None) -> list[Record]:
     """Evaluate what has no record yet; returns all records in input order."""
     records = store.records()
     done: Counter[str] = Counter(record.status for record in records.values())
@@ -159,14 +166,14 @@ def _evaluate(
     def on_done(statuses: Iterable[str]) -> None:
         done.update(statuses)
         if on_progress is not None:
-            on_progress(Progress(len(table), dict(done), resumed))
+            on_progress(Progress(len(job.table), dict(done), resumed))
 
     on_done(())
-    units = _units(table, records, UNIT_SIZE if settings.deterministic else 1)
+    units = _units(job.table, records, UNIT_SIZE if job.settings.deterministic else 1)
     if units:
-        WorkerPool(store, settings, n_workers, device).run(units, on_done)
+        WorkerPool(store, job.settings, job.machine.n_workers, job.machine.device).run(units, on_done)
         records = store.records()
-    return [records[index] for index in range(len(table))]
+    return [records[index] for index in range(len(job.table))]
 
 
 def _units(table: CandidateTable, records: Mapping[int, Record], size: int) -> list[Unit]:
@@ -180,7 +187,10 @@ def _units(table: CandidateTable, records: Mapping[int, Record], size: int) -> l
     return units
 
 
-def _read(candidates: Path | str | CandidateTable | Sequence[Atoms | Structure], limit: int | None) -> CandidateTable:
+def read_input(
+    candidates: Path | str | CandidateTable | Sequence[Atoms | Structure], limit: int | None
+) -> CandidateTable:
+    """The candidates of a file or folder, or structures; the first ``limit`` of them."""
     if isinstance(candidates, CandidateTable):
         if limit is not None and limit < len(candidates):
             raise InputError("limit is for files; give a table of as many candidates as are wanted.")
@@ -190,12 +200,24 @@ def _read(candidates: Path | str | CandidateTable | Sequence[Atoms | Structure],
     return candidates_from_structures(candidates if limit is None else candidates[:limit])
 
 
-def _stem(name: str) -> str:
-    """The input's name without its suffixes."""
-    return Path(name).name.split(".")[0] or "candidates"
+def output_folder(out: Path | str | None, table: CandidateTable) -> Path:
+    """The folder that was asked for, else the input's name without its suffixes and ``-screen``."""
+    return Path(out) if out is not None else Path(f"{Path(table.name).name.split('.')[0] or 'candidates'}-screen")
 
 
-def _competition(card: ModelCard, references: Path | str) -> Competition:
+def model_card(settings: ScreenSettings) -> ModelCard:
+    """The card of the model that the settings name; raises InputError where it cannot be used."""
+    card, _ = resolve_model(
+        settings.model,
+        head=settings.head,
+        trust_model_file=settings.trust_model_file,
+        functional=settings.functional,
+    )
+    return card
+
+
+def competition_for(card: ModelCard, references: Path | str) -> Competition:
+    """What a model's candidates compete with; raises InputError where its energies cannot be compared with that."""
     if card.functional == "unknown":
         raise ReferenceMismatchError(
             f"{card.name} does not tell which functional its training labels had, so its energies can be compared with "
@@ -221,14 +243,12 @@ def _describe(competition: Competition) -> dict[str, Any]:
     }
 
 
-def _manifest(
-    table: CandidateTable, settings: ScreenSettings, card: ModelCard, competition: Competition
-) -> dict[str, Any]:
+def manifest(job: Job) -> dict[str, Any]:
     """What must be equal for two commands to be one run."""
     return {
         "format": 1,
-        "input": {"sha256": table.sha256, "n_candidates": len(table)},
-        "settings": settings.as_dict() | {"model": card.name},
-        "model": {"name": card.name, "sha256": card.sha256},
-        "references": _describe(competition),
+        "input": {"sha256": job.table.sha256, "n_candidates": len(job.table)},
+        "settings": job.settings.as_dict() | {"model": job.card.name},
+        "model": {"name": job.card.name, "sha256": job.card.sha256},
+        "references": _describe(job.competition),
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,32 @@ if TYPE_CHECKING:
     from uniscreen.potentials.cards import ModelCard
 
 PACKAGES = ("torch", "chgnet", "pymatgen", "ase", "numpy", "scipy", "spglib", "vesin", "pandas")
+
+
+@dataclass(frozen=True)
+class Timer:
+    """When a run began, by the calendar and by a clock that nobody sets."""
+
+    started: datetime
+    clock: float
+
+    @classmethod
+    def start(cls) -> Timer:
+        """Begin now."""
+        return cls(datetime.now(UTC), time.monotonic())
+
+    @property
+    def seconds(self) -> float:
+        """How long ago that was."""
+        return time.monotonic() - self.clock
+
+    def as_dict(self) -> dict[str, Any]:
+        """Beginning, end (now) and seconds, as plain values."""
+        return {
+            "started": self.started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(self.seconds, 3),
+        }
 
 
 def environment() -> dict[str, str]:

@@ -7,6 +7,7 @@ files are never rewritten; a resumed run opens new ones.
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from uniscreen.durable import LineWriter, keep_manifest, locked, read_lines
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 RECORDS = "records"
+MODELS = "models"
+"""A committee's folder holds the runs of its members in here."""
 CRASHES = "crashes"
 OUTPUTS = ("results.csv", "results.parquet", "relaxed.extxyz", "report.html", "run.json")
 
@@ -101,15 +104,27 @@ class RunStore:
 
 def _only_ours(folder: Path) -> bool:
     """Nothing but the beginning of a store: the run was interrupted before its manifest was written."""
-    return {path.name for path in folder.iterdir()} == {RECORDS} and not any(
+    unwritten = {path.name for path in folder.glob(f".{MANIFEST}.*.tmp")}
+    return {path.name for path in folder.iterdir()} == {RECORDS, *unwritten} and not any(
         path.suffix == ".jsonl" for path in (folder / RECORDS).iterdir()
     )
 
 
 def _clear(folder: Path) -> None:
-    """Remove a run: only files that uniscreen writes."""
+    """Remove a run, and those of a committee's members: only files that uniscreen writes."""
+    for found in sorted((folder / MODELS).glob(f"*/{MANIFEST}")):
+        _remove_member(found.parent)
     for name in (MANIFEST, *OUTPUTS):
         (folder / name).unlink(missing_ok=True)
     for path in (folder / RECORDS).iterdir():
         if path.name != "lock":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _remove_member(folder: Path) -> None:
+    """Remove the run of a committee's member, with its folder unless something else is in there."""
+    with locked(folder / RECORDS / "lock", folder):
+        _clear(folder)
+        shutil.rmtree(folder / RECORDS)
+        with suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,60 @@
+"""Screening as one call, with one model or with several."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uniscreen.screening.committee import run_committee
+from uniscreen.screening.pipeline import run_screen
+from uniscreen.screening.settings import ScreenSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    from uniscreen.screening.pipeline import Progress, ScreenRun
+
+
+def screen(
+    candidates: Path | str | Sequence[Atoms | Structure],
+    *,
+    model: str | Sequence[str] = "chgnet-0.3.0",
+    out: Path | str | None = None,
+    references: Path | str = "elements",
+    workers: int | None = None,
+    restart: bool = False,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Screen candidates and return the ranked results, one row a candidate; see ``run_screen``.
+
+    Several models are a committee; see ``run_committee``. ``settings`` are the other fields of ScreenSettings: head,
+    trust_model_file, functional, dtype, device, relax, fmax, max_steps, optimiser, max_atoms, limit,
+    deterministic.
+    """
+    models = [model] if isinstance(model, str) else model
+    return run_models(
+        candidates, models, out=out, references=references, workers=workers, restart=restart, **settings
+    ).table
+
+
+def run_models(
+    candidates: Path | str | Sequence[Atoms | Structure],
+    models: Sequence[str],
+    *,
+    out: Path | str | None = None,
+    references: Path | str = "elements",
+    workers: int | None = None,
+    restart: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    **settings: Any,
+) -> ScreenRun:
+    """Run one model, or several as a committee; arguments and errors as for ``run_screen`` and ``run_committee``."""
+    members = [ScreenSettings(model=name, **settings) for name in models]
+    how: dict[str, Any] = {"out": out, "references": references, "workers": workers, "restart": restart}
+    if len(members) == 1:
+        return run_screen(candidates, members[0], on_progress=on_progress, **how)
+    return run_committee(candidates, members, on_progress=on_progress, **how)
