@@ -13,6 +13,7 @@ import torch
 from ase.build import bulk, fcc100
 from ase.spacegroup import crystal
 
+from materials_project_server import materials_project  # noqa: F401
 from uniscreen import load_potential
 from uniscreen.potentials.weights import FOLDER_VARIABLE
 

@@ -8,6 +8,7 @@ UniscreenError
 │   ├── LicenceError            a licence that restricts use has not been accepted
 │   ├── BackendUnavailableError an isolated backend's environment cannot be made, or its worker does not start
 │   ├── ReferenceMismatchError  reference energies of another functional or correction scheme
+│   ├── MaterialsProjectError   no key, a refused key, no network, or nothing there of what was asked
 │   └── ResumeError             the output folder belongs to another input or other settings
 ├── BackendError                an isolated backend failed on one batch; the next one gets a new worker
 └── StructureError              one structure cannot be evaluated; ``status`` is its row's status
@@ -52,6 +53,10 @@ class BackendUnavailableError(InputError):
 
 class ReferenceMismatchError(InputError):
     """Reference energies are of another functional or correction scheme than the model's."""
+
+
+class MaterialsProjectError(InputError):
+    """The Materials Project cannot be asked, refuses, or does not hold what was asked for."""
 
 
 class ResumeError(InputError):

@@ -206,3 +206,34 @@ def test_relative_paths_hold_after_a_change_of_folder(folder, monkeypatch, limit
     found = read_candidates("candidates.csv")  # a str, as from the command line
     monkeypatch.chdir("/")
     assert len(found.candidates[0].source.load(limits)) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "candidate"),
+    [("id", "mp-149", "mp-149"), ("material_id", "mvc-12", "mvc-12"), ("id,material_id", "mine,mp-ft", "mine")],
+    ids=["id", "material_id", "both"],
+)
+def test_ids_of_the_materials_project_stand_for_structures(tmp_path, header, row, candidate):
+    path = tmp_path / "ids.csv"
+    other = ",".join("other" for _ in row.split(","))
+    path.write_text(f"{header},note\n{row},1\n{other},2\n")
+    table = read_candidates(path)
+    assert [given.id for given in table] == [candidate, "other"]
+    assert [given.source.material_id for given in table] == [row.split(",")[-1], "other"]
+    assert list(table.columns["note"]) == [1, 2]
+    with pytest.raises(InvalidStructureError, match="has not been fetched"):
+        table.candidates[0].source.load(ReadLimits())
+
+
+def test_other_ids_do_not(tmp_path):
+    path = tmp_path / "ids.csv"
+    path.write_text("id\nmp149\nicsd-1\n")
+    with pytest.raises(InputError, match=r"has 0 structure columns.*or none and ids of the Materials Project"):
+        read_candidates(path)
+
+
+def test_ids_of_the_materials_project_in_parquet(tmp_path):
+    pd.DataFrame({"material_id": ["mp-149", "mp-13"], "gap": [0.6, 0.0]}).to_parquet(tmp_path / "ids.parquet")
+    table = read_candidates(tmp_path / "ids.parquet")
+    assert [given.source.material_id for given in table] == ["mp-149", "mp-13"]
+    assert list(table.columns.columns) == ["gap"]

@@ -158,3 +158,23 @@ def test_missing_file_and_not_json(tmp_path):
         (tmp_path / "table.json").write_bytes(content)
         with pytest.raises(InputError, match="not JSON"):
             ReferenceSet.from_file(tmp_path / "table.json")
+
+
+ORIGIN = {"name": "Materials Project", "version": "2026.04.13", "thermo_type": "R2SCAN", "retrieved": "2026-05-01"}
+
+
+def test_a_file_may_say_which_database_it_is_from(entries_file, entry_dict):
+    entries = [entry_dict({"Li": 1}, -1.9, run_type="R2SCAN")]
+    references = ReferenceSet.from_file(entries_file({"entries": entries, "database": ORIGIN}))
+    assert references.database is not None
+    assert references.database.as_dict() == ORIGIN
+    assert str(references.database) == "Materials Project 2026.04.13 (R2SCAN)"
+    assert ReferenceSet.from_file(entries_file(entries)).database is None
+    assert ReferenceSet.from_file(entries_file({"entries": entries})).database is None
+
+
+@pytest.mark.parametrize("database", ["MP", {**ORIGIN, "version": 5}, {"name": "MP"}], ids=["text", "number", "part"])
+def test_a_database_of_another_form_is_refused(entries_file, entry_dict, database):
+    path = entries_file({"entries": [entry_dict({"Li": 1}, -1.9)], "database": database})
+    with pytest.raises(InputError, match="'database' that is not an object with the texts name, version"):
+        ReferenceSet.from_file(path)

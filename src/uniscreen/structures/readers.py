@@ -44,7 +44,8 @@ def read_candidates(path: Path, limit: int | None = None) -> CandidateTable:
     ``path`` is one of
 
     - a CSV or Parquet table with an ``id`` (or ``material_id``, ``candidate_id``) and exactly one of
-      ``structure`` (a file's path, relative to the table's folder), ``cif`` or ``poscar`` (inline text);
+      ``structure`` (a file's path, relative to the table's folder), ``cif`` or ``poscar`` (inline text), or
+      none and ids of the Materials Project, whose structures are then to be fetched (`IdSource`);
       all other columns are carried through;
     - a folder of structure files (not its sub-folders), whose ids are the file names without their suffix;
     - a multi-frame extxyz, whose scalar values are carried through;

@@ -1,10 +1,11 @@
-"""Where one structure comes from: a file, a text, or arrays in memory; picklable, and read only on load."""
+"""Where one structure comes from: a file, a text, an id, or arrays in memory; picklable, and read only on load."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import os
+import re
 import stat
 import zlib
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from uniscreen.structures.candidate import ReadLimits
+
+MATERIAL_ID = re.compile(r"(mp|mvc)-(\d+|[a-z]+)")
+"""Ids of the Materials Project: mp-149, or the same in letters, mp-ft."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,21 @@ class TextSource:
             if len(self.text) > limits.max_bytes:
                 raise TooLargeError(f"it has {len(self.text):,} characters; at most {limits.max_bytes:,} are allowed.")
             return parse(self.text, self.kind, limits)
+
+
+@dataclass(frozen=True, slots=True)
+class IdSource:
+    """A structure named only by its id in the Materials Project, which has to be fetched before it can be read.
+
+    ``reason`` says why there is no structure.
+    """
+
+    material_id: str
+    reason: str = "its structure has not been fetched from the Materials Project."
+
+    def load(self, limits: ReadLimits) -> Atoms:  # noqa: ARG002
+        """Say why it cannot be read; see `StructureSource.load`."""
+        raise InvalidStructureError(f"material {shorten(self.material_id, 80)!r}: {self.reason}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from uniscreen.errors import InputError
 from uniscreen.structures.guard import describe, shorten
 from uniscreen.structures.rows import ID_NAMES, Rows
-from uniscreen.structures.sources import FileSource, TextSource
+from uniscreen.structures.sources import MATERIAL_ID, FileSource, IdSource, TextSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from uniscreen.structures.candidate import StructureSource
@@ -31,9 +31,13 @@ def read_csv(path: Path, data: bytes) -> Rows:
     import pandas as pd
 
     header, records, lines = _split_csv(path, data)
-    keys = _key_columns(path, header)
-    ids, structures = ([record[header.index(key)] for record in records] for key in keys)
-    others = [k for k, name in enumerate(header) if name not in keys]
+
+    def values(name: str) -> list[str]:
+        return [record[header.index(name)] for record in records]
+
+    keys = _key_columns(path, header, values)
+    ids, structures = map(values, keys)
+    others = [k for k, name in enumerate(header) if name not in _used(keys)]
     text = StringIO(newline="")
     csv.writer(text).writerows([record[k] for k in others] for record in [header, *records])
     text.seek(0)
@@ -63,10 +67,10 @@ def read_parquet(path: Path, data: bytes) -> Rows:
         raise InputError(f"{path} cannot be read as Parquet: {shorten(describe(error))}") from error
     if frame.index.name in ID_NAMES and frame.index.name not in frame.columns:
         frame = frame.reset_index()
-    keys = _key_columns(path, [str(name) for name in frame.columns])
+    keys = _key_columns(path, [str(name) for name in frame.columns], lambda name: list(map(_text, frame[name])))
     ids = [_text(value) for value in frame[keys[0]]]
     structures = [_structure_text(path, k, value) for k, value in enumerate(frame[keys[1]], start=1)]
-    columns = frame.drop(columns=list(keys)).reset_index(drop=True)
+    columns = frame.drop(columns=list(_used(keys))).reset_index(drop=True)
     places = [f"row {k}" for k in range(1, len(frame) + 1)]
     return Rows(ids, places, _sources(path, keys[1], structures), columns)
 
@@ -108,8 +112,11 @@ def _long_fields(length: int) -> Iterator[None]:
         csv.field_size_limit(previous)
 
 
-def _key_columns(path: Path, names: Sequence[str]) -> tuple[str, str]:
-    """Return the names of the id column and the structure column."""
+def _key_columns(path: Path, names: Sequence[str], values: Callable[[str], Sequence[str]]) -> tuple[str, str]:
+    """Return the names of the id column and the structure column.
+
+    Without any structure, ids of the Materials Project stand for it; ``values`` gives those of a column.
+    """
     found = ", ".join(shorten(name, 40) for name in names) or "none"
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise InputError(f"{path}: two columns are called {shorten(twice[0], 40)!r}; give each its own name.")
@@ -117,15 +124,26 @@ def _key_columns(path: Path, names: Sequence[str]) -> tuple[str, str]:
     if not ids:
         raise InputError(f"{path} has no id column; expected one of {', '.join(ID_NAMES)}. Its columns: {found}.")
     structures = [name for name in STRUCTURE_NAMES if name in names]
+    materials = "material_id" if "material_id" in names else ids[0]
+    if not structures and any(MATERIAL_ID.fullmatch(given.strip()) for given in values(materials)):
+        return ids[0], materials
     if len(structures) != 1:
         raise InputError(
             f"{path} has {len(structures)} structure columns ({', '.join(structures) or 'none'}); expected "
-            f"exactly one of structure (a file's path), cif or poscar (its text). Its columns: {found}."
+            "exactly one of structure (a file's path), cif or poscar (its text), or none and ids of the Materials "
+            f"Project such as mp-149. Its columns: {found}."
         )
     return ids[0], structures[0]
 
 
+def _used(keys: tuple[str, str]) -> set[str]:
+    """Return the columns that are not carried through: the id, and the structure where it is not named by an id."""
+    return {keys[0], *({keys[1]} & {*STRUCTURE_NAMES})}
+
+
 def _sources(path: Path, column: str, structures: Sequence[str]) -> list[StructureSource]:
+    if column not in STRUCTURE_NAMES:
+        return [IdSource(given.strip()) for given in structures]
     if column == "structure":
         root = path.parent.resolve()
         return [FileSource(root, given.strip()) for given in structures]

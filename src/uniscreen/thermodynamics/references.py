@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError, ReferenceMismatchError
 from uniscreen.thermodynamics.corrections import CorrectionScheme, corrected_under_mp2020
+from uniscreen.thermodynamics.database import DatabaseOrigin
 from uniscreen.thermodynamics.elements import TABLE_NAME, elemental_references, table_bytes
 from uniscreen.thermodynamics.entries import (
     CompetingEntry,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Composition
     from pymatgen.entries.computed_entries import ComputedEntry
 
-_THERMO_TYPES = {"PBE": "GGA_GGA+U", "r2SCAN": "R2SCAN"}
+THERMO_TYPES = {"PBE": "GGA_GGA+U", "r2SCAN": "R2SCAN"}
 """The Materials Project's thermo type to ask for, by functional."""
 
 
@@ -41,8 +42,8 @@ _THERMO_TYPES = {"PBE": "GGA_GGA+U", "r2SCAN": "R2SCAN"}
 class ReferenceSet:
     """Competing entries with the functional and the correction scheme that all of them share.
 
-    ``source`` is the name of the file (without its folder) and ``sha256`` its checksum. Energies are
-    corrected ones.
+    ``source`` is the name of the file (without its folder) and ``sha256`` its checksum; ``database`` says which
+    version of which database the entries were taken from, where the file tells. Energies are corrected ones.
     """
 
     entries: tuple[CompetingEntry, ...]
@@ -50,12 +51,14 @@ class ReferenceSet:
     scheme: CorrectionScheme
     source: str
     sha256: str
+    database: DatabaseOrigin | None = None
 
     @classmethod
     def from_file(cls, path: Path | str) -> ReferenceSet:
         """Read a JSON(.gz) list of ComputedEntry or ComputedStructureEntry dicts, or ``{"entries": [...]}``.
 
-        Functional and scheme are taken from the entries' run types and energy adjustments.
+        Functional and scheme are taken from the entries' run types and energy adjustments. Beside ``entries`` there
+        may be a ``database``, as ``uniscreen references mp`` writes it.
 
         Raises:
             InputError: the file is missing or not such a list, or its entries are of several functionals or
@@ -63,16 +66,21 @@ class ReferenceSet:
 
         """
         path = Path(path)
-        raw = _read(path)
-        records = _records(raw, path.name)
-        parsed = [parse_entry(record, number, path.name) for number, record in enumerate(records, start=1)]
-        functional = _functional(parsed, path.name)
+        return cls.from_bytes(_read(path), path.name)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, source: str) -> ReferenceSet:
+        """Read the content of such a file, which errors call ``source``; see ``from_file``."""
+        content = _content(raw, source)
+        parsed = [parse_entry(record, number, source) for number, record in enumerate(_records(content, source), 1)]
+        functional = _functional(parsed, source)
         return cls(
             entries=tuple(item.entry for item in parsed),
             functional=functional,
-            scheme=_scheme(parsed, functional, path.name),
-            source=path.name,
+            scheme=_scheme(parsed, functional, source),
+            source=source,
             sha256=hashlib.sha256(raw).hexdigest(),
+            database=DatabaseOrigin.from_content(content, source),
         )
 
     @classmethod
@@ -140,7 +148,7 @@ class ReferenceSet:
         """
         if functional == self.functional and self.scheme in (scheme, CorrectionScheme.NOT_NEEDED):
             return
-        thermo_type = _THERMO_TYPES.get(functional)
+        thermo_type = THERMO_TYPES.get(functional)
         remedy = (
             f"Give Materials Project entries of thermo type '{thermo_type}', as exported"
             if thermo_type
@@ -167,13 +175,16 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _records(raw: bytes, source: str) -> list[Any]:
+def _content(raw: bytes, source: str) -> Any:
     try:
-        content = json.loads(gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw)
+        return json.loads(gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw)
     except (ValueError, OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"{source} is not JSON ({error}). Expected a JSON or gzipped JSON list of ComputedEntry dicts."
         ) from error
+
+
+def _records(content: Any, source: str) -> list[Any]:
     if isinstance(content, dict) and "entries" in content:
         content = content["entries"]
     if not isinstance(content, list):
@@ -192,7 +203,7 @@ def _functional(parsed: Sequence[ParsedEntry], source: str) -> str:
         raise InputError(
             f"{source} mixes functionals ({', '.join(f'{n} {name}' for name, n in counts.items())} entries), "
             "whose energies are not comparable. Give a file of one functional; the Materials Project's "
-            f"thermo types are {' and '.join(f'{t} for {name}' for name, t in _THERMO_TYPES.items())}."
+            f"thermo types are {' and '.join(f'{t} for {name}' for name, t in THERMO_TYPES.items())}."
         )
     return next(iter(counts))
 

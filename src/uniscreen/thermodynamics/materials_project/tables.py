@@ -1,0 +1,60 @@
+"""Materials as a table of candidates that a screen reads."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from uniscreen.structures import ReadLimits
+from uniscreen.structures.sources import TextSource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uniscreen.thermodynamics.materials_project.materials import Material
+
+MOST_ATOMS = 10_000
+"""More than any crystal of the Materials Project has."""
+
+
+def dft_columns(material: Material) -> dict[str, float | None]:
+    """The DFT energies of a material, by the names under which they stand beside a screen's results."""
+    return {
+        "dft_e_above_hull_eV_per_atom": material.e_above_hull,
+        "dft_formation_energy_eV_per_atom": material.formation_energy,
+    }
+
+
+def table_content(materials: Sequence[Material], name: str, thermo_type: str, version: str) -> bytes:
+    """Write the file called ``name``: JSON(.gz) with structures as they are, or CSV with them as POSCAR text.
+
+    A POSCAR holds 16 decimals and no magnetic moments.
+    """
+    origin = {"dft_thermo_type": thermo_type, "database_version": version}
+    if not name.endswith(".csv"):
+        rows = [
+            {"material_id": material.material_id, **dft_columns(material), **origin, "structure": material.structure}
+            for material in materials
+        ]
+        content = json.dumps(rows).encode()
+        return gzip.compress(content, mtime=0) if name.endswith(".gz") else content
+    import pandas as pd
+
+    table = pd.DataFrame(
+        [
+            {"id": material.material_id, **dft_columns(material), **origin, "poscar": _poscar(material.structure)}
+            for material in materials
+        ]
+    )
+    return table.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _poscar(structure: dict[str, Any]) -> str:
+    from ase.io.vasp import write_vasp
+
+    text = StringIO()
+    atoms = TextSource(json.dumps(structure), "json").load(ReadLimits(max_atoms=MOST_ATOMS))
+    write_vasp(text, atoms, direct=True, vasp5=True)
+    return text.getvalue()
