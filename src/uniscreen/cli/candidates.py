@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uniscreen.cli.materials_project import candidates_mp
 from uniscreen.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ UNBALANCED = click.option(
 @click.group()
 def candidates() -> None:
     """Make or reduce tables of candidates."""
+
+
+candidates.add_command(candidates_mp, "mp")
 
 
 @candidates.command()

@@ -10,6 +10,7 @@ from uniscreen.cli.candidates import candidates
 from uniscreen.cli.data import data
 from uniscreen.cli.label import label
 from uniscreen.cli.models import models
+from uniscreen.cli.references import references
 from uniscreen.cli.screen import screen
 from uniscreen.errors import UniscreenError
 
@@ -36,4 +37,5 @@ main.add_command(candidates)
 main.add_command(data)
 main.add_command(label)
 main.add_command(models)
+main.add_command(references)
 main.add_command(screen)

@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     "--references",
     default="elements",
     show_default=True,
-    metavar="FILE|elements",
-    help="Competing entries (JSON of pymatgen ComputedEntries) for the hull; 'elements': DFT elemental energies, and "
-    "the candidates compete with each other.",
+    metavar="FILE|mp|elements",
+    help="Competing entries (JSON of pymatgen ComputedEntries) for the hull; 'mp': those of the Materials Project; "
+    "'elements': DFT elemental energies, and the candidates compete with each other.",
 )
 @click.option("--no-relax", is_flag=True, help="Evaluate the structures as they are given.")
 @click.option("--fmax", type=float, default=0.05, show_default=True, help="Largest force left, eV/Å, cell included.")
@@ -80,15 +80,16 @@ def screen(
 ) -> None:
     """Rank CANDIDATES by their distance to the convex hull.
 
-    CANDIDATES is a CSV or Parquet table (columns 'id' and one of 'structure', 'cif', 'poscar'), a folder of structure
-    files, a multi-frame extxyz file, or a JSON(.gz) list of pymatgen entries or structures.
+    CANDIDATES is a CSV or Parquet table (columns 'id' and one of 'structure', 'cif', 'poscar'; or only ids of the
+    Materials Project), a folder of structure files, a multi-frame extxyz file, or a JSON(.gz) list of pymatgen entries
+    or structures.
 
     The same command again continues a run that was interrupted.
     """
     from uniscreen.reports import write_screen_report
     from uniscreen.screening import run_models
 
-    with _progress(quiet=quiet) as on_progress:
+    with _progress(quiet=quiet) as (on_progress, on_fetch):
         try:
             run = run_models(
                 candidates,
@@ -98,6 +99,7 @@ def screen(
                 workers=workers,
                 restart=restart,
                 on_progress=on_progress,
+                on_fetch=on_fetch,
                 relax=not no_relax,
                 **settings,
             )
@@ -110,12 +112,17 @@ def screen(
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """A progress bar with rate, time left and counts by status; SIGTERM stops as cleanly as Ctrl-C."""
+def _progress(
+    *, quiet: bool
+) -> Iterator[tuple[Callable[[Progress], None] | None, Callable[[str, int, int], None] | None]]:
+    """A progress bar with rate, time left and counts by status; SIGTERM stops as cleanly as Ctrl-C.
+
+    Gives what is to be told of candidates, and of what is fetched before.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     if quiet:
         with _errors_only():
-            yield None
+            yield None, None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -146,7 +153,10 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
                 counts=model + (counts or "loading the model"),
             )
 
-        yield update
+        def fetched(what: str, done: int, total: int) -> None:
+            bar.update(task, total=total, completed=done, counts=f"{what} from the Materials Project")
+
+        yield update, fetched
 
 
 @contextmanager

@@ -50,11 +50,19 @@ def run_models(
     workers: int | None = None,
     restart: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
+    on_fetch: Callable[[str, int, int], None] | None = None,
     **settings: Any,
 ) -> ScreenRun:
     """Run one model, or several as a committee; arguments and errors as for ``run_screen`` and ``run_committee``."""
     members = [ScreenSettings(model=name, **settings) for name in models]
-    how: dict[str, Any] = {"out": out, "references": references, "workers": workers, "restart": restart}
+    how: dict[str, Any] = {
+        "out": out,
+        "references": references,
+        "workers": workers,
+        "restart": restart,
+        "on_progress": on_progress,
+        "on_fetch": on_fetch,
+    }
     if len(members) == 1:
-        return run_screen(candidates, members[0], on_progress=on_progress, **how)
-    return run_committee(candidates, members, on_progress=on_progress, **how)
+        return run_screen(candidates, members[0], **how)
+    return run_committee(candidates, members, **how)

@@ -14,12 +14,11 @@ from uniscreen.screening.pipeline import (
     Machine,
     Progress,
     ScreenRun,
-    competition_for,
+    competition_of,
     manifest,
     model_card,
-    output_folder,
+    prepare,
     provenance,
-    read_input,
     run_job,
 )
 from uniscreen.screening.provenance import Timer, describe_card
@@ -45,6 +44,7 @@ def run_committee(
     workers: int | None = None,
     restart: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
+    on_fetch: Callable[[str, int, int], None] | None = None,
 ) -> ScreenRun:
     """Screen with several models and write one ranked table of what each says; see ``committee_table``.
 
@@ -61,14 +61,14 @@ def run_committee(
     timer = Timer.start()
     cards = _comparable_cards(members)
     machine = Machine.of(members[0], workers)
-    competition = competition_for(cards[0], references)
-    table = read_input(candidates, members[0].limit)
-    folder = output_folder(out, table)
+    inputs, folder = prepare(candidates, members[0], cards[0], references, out, restart=restart, on_fetch=on_fetch)
+    competition = competition_of(inputs, references)
     _require_loadable(members[1:])
-    jobs = [Job(table, settings, card, competition, machine) for settings, card in zip(members, cards, strict=True)]
+    jobs = [Job(inputs, settings, card, competition, machine) for settings, card in zip(members, cards, strict=True)]
     store = RunStore.open(folder, _manifest(jobs), restart=restart)
     try:
-        total = _Total(len(jobs) * len(table), on_progress)
+        inputs.keep(folder)
+        total = _Total(len(jobs) * len(inputs.table), on_progress)
         runs = {}
         for number, job in enumerate(jobs, start=1):
             total.begin(f"{job.card.name} ({number} of {len(jobs)})")

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import uniscreen
 from uniscreen.errors import InputError, ReferenceMismatchError
 from uniscreen.potentials import resolve_device, resolve_model
+from uniscreen.screening.materials_project import Fetcher, describe_origin
 from uniscreen.screening.outputs import write_outputs
 from uniscreen.screening.pool import WorkerPool
 from uniscreen.screening.protocol import Unit
 from uniscreen.screening.provenance import Timer, describe_card, environment, hardware, usable_cores
 from uniscreen.screening.results import Competition, hull_scheme, results_table
 from uniscreen.screening.store import RunStore
-from uniscreen.structures import CandidateTable, candidates_from_structures, read_candidates
+from uniscreen.structures import CandidateTable, ReadLimits, candidates_from_structures, read_candidates
 from uniscreen.thermodynamics import ReferenceSet
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from uniscreen.potentials.cards import ModelCard
+    from uniscreen.screening.materials_project import ScreenInputs
     from uniscreen.screening.record import Record
     from uniscreen.screening.settings import ScreenSettings
 
@@ -83,11 +85,16 @@ class Machine:
 class Job:
     """All that one model is to do, known to be possible before any of it is done."""
 
-    table: CandidateTable
+    inputs: ScreenInputs
     settings: ScreenSettings
     card: ModelCard
     competition: Competition
     machine: Machine
+
+    @property
+    def table(self) -> CandidateTable:
+        """The candidates."""
+        return self.inputs.table
 
 
 def run_screen(
@@ -99,6 +106,7 @@ def run_screen(
     workers: int | None = None,
     restart: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
+    on_fetch: Callable[[str, int, int], None] | None = None,
 ) -> ScreenRun:
     """Read, relax, compare and rank candidates, and write the results to a folder.
 
@@ -107,11 +115,12 @@ def run_screen(
         settings: what decides the numbers.
         out: the folder; ``<input>-screen`` in the working directory unless given. If it holds the same run,
             unfinished, that run is continued.
-        references: a file of competing entries, or ``elements``: DFT elemental energies only, and the candidates
-            compete with each other.
+        references: a file of competing entries; ``mp``: those of the Materials Project for the candidates' chemical
+            systems; or ``elements``: DFT elemental energies only, and the candidates compete with each other.
         workers: processes; one a core on CPUs and one on a GPU unless given.
         restart: begin anew, even where the folder holds a run.
         on_progress: told after each candidate.
+        on_fetch: told what is fetched from the Materials Project, how much of it is done, and of how much.
 
     Raises:
         InputError: the input, the settings, the model, the references or the folder are wrong as a whole.
@@ -119,12 +128,10 @@ def run_screen(
     timer = Timer.start()
     card = model_card(settings)
     machine = Machine.of(settings, workers)
-    competition = competition_for(card, references)
-    table = read_input(candidates, settings.limit)
-    folder = output_folder(out, table)
-    job = Job(table, settings, card, competition, machine)
+    inputs, folder = prepare(candidates, settings, card, references, out, restart=restart, on_fetch=on_fetch)
+    job = Job(inputs, settings, card, competition_of(inputs, references), machine)
     results, _ = run_job(job, folder, restart=restart, on_progress=on_progress)
-    return ScreenRun((card.name,), results, competition, folder, timer.seconds)
+    return ScreenRun((card.name,), results, job.competition, folder, timer.seconds)
 
 
 def run_job(
@@ -134,6 +141,7 @@ def run_job(
     timer = Timer.start()
     store = RunStore.open(folder, manifest(job), restart=restart)
     try:
+        job.inputs.keep(folder)
         records = _evaluate(store, job, on_progress)
         results = results_table(records, job.card, job.competition, job.table.columns)
         by_id = {record.id: record for record in records}
@@ -149,7 +157,8 @@ def provenance(job: Job, timer: Timer) -> dict[str, Any]:
         "uniscreen": uniscreen.__version__,
         "model": describe_card(job.card),
         "settings": job.settings.as_dict(),
-        "input": {"name": job.table.name, "sha256": job.table.sha256, "n_candidates": len(job.table)},
+        "input": {"name": job.table.name, "sha256": job.table.sha256, "n_candidates": len(job.table)}
+        | describe_origin(job.inputs.database),
         "references": _describe(job.competition),
         "environment": environment(),
         "hardware": hardware(job.machine.device, job.machine.n_workers),
@@ -216,19 +225,44 @@ def model_card(settings: ScreenSettings) -> ModelCard:
     return card
 
 
-def competition_for(card: ModelCard, references: Path | str) -> Competition:
-    """What a model's candidates compete with; raises InputError where its energies cannot be compared with that."""
+def prepare(
+    candidates: Path | str | CandidateTable | Sequence[Atoms | Structure],
+    settings: ScreenSettings,
+    card: ModelCard,
+    references: Path | str,
+    out: Path | str | None,
+    *,
+    restart: bool,
+    on_fetch: Callable[[str, int, int], None] | None,
+) -> tuple[ScreenInputs, Path]:
+    """A screen's candidates and references, fetched where they have to be, and its folder; arguments as given to it."""
+    known = _references(card, references)
+    table = read_input(candidates, settings.limit)
+    folder = output_folder(out, table)
+    limits = ReadLimits(max_atoms=settings.max_atoms)
+    return Fetcher(card, limits, None if restart else folder, on_fetch).inputs(table, known), folder
+
+
+def competition_of(inputs: ScreenInputs, references: Path | str) -> Competition:
+    """What the candidates compete with: the references, and each other where these are elements alone."""
+    return Competition(inputs.references, among_candidates=str(references) == "elements")
+
+
+def _references(card: ModelCard, references: Path | str) -> ReferenceSet | None:
+    """The references, checked against the model; None where they are to be fetched."""
     if card.functional == "unknown":
         raise ReferenceMismatchError(
             f"{card.name} does not tell which functional its training labels had, so its energies can be compared with "
             "no others. Say it with --functional, e.g. --functional PBE for the Materials Project's settings."
         )
+    if str(references) == "mp":
+        return None
     if str(references) == "elements":
         chosen = ReferenceSet.from_elements(card.functional)
     else:
         chosen = ReferenceSet.from_file(references)
     chosen.require_match(card.name, card.functional, hull_scheme(card))
-    return Competition(chosen, among_candidates=str(references) == "elements")
+    return chosen
 
 
 def _describe(competition: Competition) -> dict[str, Any]:
@@ -240,6 +274,7 @@ def _describe(competition: Competition) -> dict[str, Any]:
         "sha256": references.sha256,
         "n_entries": len(references),
         "hull": "candidates" if competition.among_candidates else "references",
+        **describe_origin(references.database),
     }
 
 

@@ -23,7 +23,15 @@ RECORDS = "records"
 MODELS = "models"
 """A committee's folder holds the runs of its members in here."""
 CRASHES = "crashes"
-OUTPUTS = ("results.csv", "results.parquet", "relaxed.extxyz", "report.html", "run.json")
+OUTPUTS = (
+    "results.csv",
+    "results.parquet",
+    "relaxed.extxyz",
+    "report.html",
+    "run.json",
+    "references.json.gz",
+    "structures.json.gz",
+)
 
 
 class RecordWriter(LineWriter):

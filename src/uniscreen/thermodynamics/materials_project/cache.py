@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uniscreen.errors import MaterialsProjectError
 from uniscreen.durable import write_atomically
+from uniscreen.errors import MaterialsProjectError
 
 
 def cache_folder(host: str) -> Path:
