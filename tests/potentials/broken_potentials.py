@@ -9,7 +9,7 @@ import torch
 
 from uniscreen.errors import IsolatedAtomsError, UnsupportedElementError
 from uniscreen.potentials import ModelCard
-from uniscreen.potentials.base import Evaluation, Prediction, TrainablePotential
+from uniscreen.potentials.base import DifferentiablePotential, Evaluation, Prediction
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ CARD = ModelCard(
 )
 
 
-class Good(TrainablePotential):
+class Good(DifferentiablePotential):
     """Lennard-Jones with ε = 0.3 eV and σ = 2.5 Å times (1 - (r/cutoff)²)³."""
 
     def __init__(self) -> None:

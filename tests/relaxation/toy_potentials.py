@@ -8,7 +8,7 @@ import torch
 from ase.data import chemical_symbols
 
 from uniscreen.potentials import ModelCard
-from uniscreen.potentials.base import Evaluation, Prediction, TrainablePotential
+from uniscreen.potentials.base import DifferentiablePotential, Evaluation, Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def toy_card(cutoff: float) -> ModelCard:
     )
 
 
-class PairPotential(TrainablePotential):
+class PairPotential(DifferentiablePotential):
     """Half the sum over edges of e(r) (1 - (r/cutoff)²)³, which ends smoothly at the cutoff."""
 
     def __init__(self, pair_energy: Callable[[Tensor], Tensor], cutoff: float = 6.0) -> None:

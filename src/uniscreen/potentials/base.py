@@ -37,7 +37,7 @@ class Evaluation(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """A trainable potential's own output, still attached: energy (B,) eV, magnetic moments (N,) μ_B or None."""
+    """A differentiable potential's own output, still attached: energy (B,) eV, magnetic moments (N,) μ_B or None."""
 
     energy: Tensor
     magnetic_moments: Tensor | None = None
@@ -53,7 +53,7 @@ class SystemResult(NamedTuple):
 
 
 class Potential(ABC):
-    """Anything that evaluates atoms. Subclasses supply ``evaluate_graph``; see ``TrainablePotential`` for models."""
+    """Anything that evaluates atoms. Subclasses supply ``evaluate_graph``; see ``DifferentiablePotential``."""
 
     card: ModelCard
     device: torch.device
@@ -117,31 +117,36 @@ class Potential(ABC):
             )
 
 
-class TrainablePotential(Potential):
+class DifferentiablePotential(Potential):
     """A potential that is a differentiable energy; forces and stress are derived here, once for every model."""
 
     @abstractmethod
     def predict(self, graph: AtomicGraph) -> Prediction:
         """Total energies, differentiable with respect to ``graph.positions`` and ``graph.cells``."""
 
-    def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
-        """Energy, forces F = -dE/dx and stress σ = (1/V) dE/dε with a symmetric strain ε.
+    def derivatives(self, graph: AtomicGraph, *, stress: bool = True, create_graph: bool = False) -> Evaluation:
+        """Energy, forces F = -dE/dx and stress σ = (1/V) dE/dε with a symmetric strain ε; the energy is attached.
 
-        The strain enters as x -> x (1 + ε), h -> h (1 + ε) at ε = 0: Knuth et al., Comput. Phys. Commun. 190, 33
-        (2015), eq. 9.
+        ``create_graph`` leaves forces and stress attached too, so that a loss made of them can be differentiated by
+        the parameters of the model. The strain enters as x -> x (1 + ε), h -> h (1 + ε) at ε = 0: Knuth et al.,
+        Comput. Phys. Commun. 190, 33 (2015), eq. 9.
         """
         positions = graph.positions.detach().requires_grad_(True)
         strain = torch.zeros_like(graph.cells, requires_grad=stress)
         prediction = self.predict(graph.strained(positions, strain))
         inputs = [positions, strain] if stress else [positions]
-        gradients = torch.autograd.grad(prediction.energy.sum(), inputs)
-        moments = prediction.magnetic_moments
+        gradients = torch.autograd.grad(prediction.energy.sum(), inputs, create_graph=create_graph)
         return Evaluation(
-            energy=prediction.energy.detach().to(graph.positions.dtype),
+            energy=prediction.energy.to(graph.positions.dtype),
             forces=-gradients[0],
             stress=gradients[1] / graph.volumes[:, None, None] if stress else None,
-            magnetic_moments=None if moments is None else moments.detach(),
+            magnetic_moments=prediction.magnetic_moments,
         )
+
+    def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
+        """The energy and its derivatives, detached."""
+        attached = self.derivatives(graph, stress=stress)
+        return Evaluation(*(None if value is None else value.detach() for value in attached))  # type: ignore[arg-type]
 
 
 def split(graph: AtomicGraph, evaluation: Evaluation) -> list[SystemResult]:
