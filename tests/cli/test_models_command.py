@@ -16,7 +16,7 @@ from uniscreen.cli.main import main
 from uniscreen.errors import InputError
 from uniscreen.potentials import find_card, model_cards, testing
 from uniscreen.potentials.isolated.environments import MARKER, environment_of
-from uniscreen.potentials.testing import CheckResult, checks
+from uniscreen.potentials.testing import CheckResult, checks, training_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,9 +157,10 @@ def test_check_prints_every_error_against_its_tolerance() -> None:
     result = uniscreen("models", "check", "chgnet", "--device", "cpu", "--dtype", "float64")
     assert result.exit_code == 0, result.output
     assert "chgnet-0.3.0, float64, cpu" in result.output
-    for check in checks():
+    every = checks() + training_checks()
+    for check in every:
         assert re.search(rf"^{check.name} +[\d.e-]+ +[\d.e-]+ +\S+ +passed +\w", result.output, re.MULTILINE)
-    assert result.output.rstrip().endswith(f"{len(checks())} passed")
+    assert result.output.rstrip().endswith(f"{len(every)} passed")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,14 @@ def model_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
+def trainable_name(model_name: str) -> str:
+    """The name of each card whose weights can be trained; not so one that runs in an environment of its own."""
+    if own_environment(find_card(model_name)) is not None:
+        pytest.skip(f"{model_name} runs in an environment of its own, where its weights are out of reach")
+    return model_name
+
+
+@pytest.fixture(scope="session")
 def potential(model_name: str, loaded: Callable[..., Potential]) -> Potential:
     return loaded(model_name)
 

@@ -196,9 +196,8 @@ def test_an_unknown_element_is_named_with_its_structure(potential: Potential) ->
 def test_r2scan_knows_the_elements_with_a_fitted_reference_energy(loaded: Callable[..., Potential]) -> None:
     """The fit leaves rounding noise (1e-14 eV) for an element that its training data do not hold."""
     potential = loaded("chgnet-r2scan")
-    energies = potential.model.composition_model.fc.weight[0].tolist()
-    fitted = {symbol for symbol, energy in zip(chemical_symbols[1:95], energies, strict=True) if abs(energy) > 1e-6}
-    assert potential.card.elements == fitted
+    energies = zip(chemical_symbols, potential._references.tolist(), strict=True)
+    assert potential.card.elements == {symbol for symbol, energy in energies if abs(energy) > 1e-6}
 
 
 def test_an_isolated_atom_is_refused_with_its_structure(potential: Potential, crystals: dict[str, Atoms]) -> None:

@@ -25,6 +25,7 @@ from uniscreen import load_potential
 from uniscreen.errors import InputError, MissingPackageError, ReferenceMismatchError, UnsupportedElementError
 from uniscreen.potentials import fetching, find_card, loading, model_cards, resolve_model
 from uniscreen.potentials import mace as mace_adapter
+from uniscreen.potentials.testing import training_checks
 from uniscreen.potentials.weights import FOLDER_VARIABLE
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
@@ -377,6 +378,25 @@ def test_cuequivariance_gives_the_same_numbers(dtype: str, model_file: Path) -> 
         np.testing.assert_allclose(ours.stress, theirs.stress, rtol=0, atol=1e-5)
 
 
+@pytest.mark.skipif(find_spec("cuequivariance_torch") is None, reason="cuequivariance-torch is not installed")
+def test_a_model_on_cuequivariance_is_saved_and_trained_as_mace_has_it(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Converted as for CUDA; saved to the bit, and never evaluated with weights from before its training."""
+    plain = _load(model_file)
+    monkeypatch.setattr(
+        mace_adapter, "_accelerated", lambda name, model, device: mace_adapter.on_cuequivariance(model, device)
+    )
+    potential = _load(model_file)
+    assert any("cuequivariance" in type(module).__module__ for module in potential._fast.modules())  # type: ignore[attr-defined]
+    potential.save(tmp_path / "run")  # type: ignore[attr-defined]
+    again = load_potential(str(tmp_path / "run"), device="cpu")
+    for ours, theirs in zip(again.model.parameters(), plain.model.parameters(), strict=True):  # type: ignore[attr-defined]
+        assert torch.equal(ours, theirs)
+    results = [check.run(potential) for check in training_checks()]
+    assert [result for result in results if result.status != "passed"] == []
+
+
 @pytest.mark.parametrize(
     ("installed", "converted", "said"),
     [(False, True, "which is not installed"), (True, False, "KeyError: 'no such layer'"), (True, True, "")],
@@ -446,3 +466,54 @@ def test_a_model_file_can_be_screened_with_once_its_functional_is_said(model_fil
 def test_a_functional_that_contradicts_the_card_is_refused() -> None:
     with pytest.raises(InputError, match="was trained on PBE, not on r2SCAN"):
         resolve_model("chgnet-0.3.0", functional="r2SCAN")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("which", ["tiny", "r2scan", "H2Cu"])
+def test_a_saved_model_gives_the_same_bits(
+    which: str, dtype: str, model_file: Path, two_heads: Path, tmp_path: Path
+) -> None:
+    """H2Cu is of an earlier mace than the one that builds it again. A second run, as torch compiles at the first."""
+    path, head = {"tiny": (model_file, ""), "r2scan": (two_heads, "r2scan"), "H2Cu": (H2CU, "")}[which]
+    potential = _load(path if which != "H2Cu" else _h2cu(), dtype, head)
+    potential.save(tmp_path / "run")  # type: ignore[attr-defined]
+    again = load_potential(str(tmp_path / "run"), device="cpu")
+    assert (again.card.head, again.card.base, again.card.dtype) == (head, path.name, dtype)
+    structures = list(_structures("Cu", "Cu", "H" if which == "H2Cu" else "O").values())
+    for _ in range(2):
+        ours, theirs = potential.evaluate(structures), again.evaluate(structures)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.energy == b.energy
+        np.testing.assert_array_equal(a.forces, b.forces)
+        np.testing.assert_array_equal(a.stress, b.stress)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_model_can_be_trained(dtype: str, two_heads: Path) -> None:
+    results = [check.run(_load(two_heads, dtype, "pbe")) for check in training_checks()]
+    assert [result for result in results if result.status != "passed"] == []
+
+
+def test_reference_energies_are_the_atomic_energies_of_the_head(model_file: Path, two_heads: Path) -> None:
+    assert _load(model_file).reference_energies == {"O": -432.1, "Al": -3.5, "Cu": -1.25}  # type: ignore[attr-defined]
+    assert _load(two_heads, head="r2scan").reference_energies == {"O": -1, "Al": -2, "Cu": -3}  # type: ignore[attr-defined]
+
+
+def test_a_saved_model_keeps_to_the_classes_of_mace(model_file: Path, tmp_path: Path) -> None:
+    _load(model_file).save(tmp_path / "run")  # type: ignore[attr-defined]
+    text = (tmp_path / "run" / "model.json").read_text(encoding="utf-8")
+    assert "RealAgnosticInteractionBlock" in text
+    (tmp_path / "run" / "model.json").write_text(
+        text.replace("RealAgnosticInteractionBlock", "system"), encoding="utf-8"
+    )
+    with pytest.raises(InputError, match="does not describe a MACE that its weights fit: KeyError: 'system'"):
+        load_potential(str(tmp_path / "run"), device="cpu")
+
+
+def test_a_model_without_scale_and_shift_cannot_be_saved(tmp_path: Path) -> None:
+    import mace.modules
+
+    torch.save(_random_model(kind=mace.modules.MACE), tmp_path / "plain.model")
+    with pytest.raises(InputError, match="A MACE cannot be saved"):
+        _load(tmp_path / "plain.model").save(tmp_path / "run")  # type: ignore[attr-defined]
+    assert not (tmp_path / "run").exists()

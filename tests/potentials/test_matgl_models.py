@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from ase.build import bulk
-from matgl_folders import ELEMENTS, VARIANTS, save
+from matgl_folders import ELEMENTS, REFERENCES, VARIANTS, save
 
+from uniscreen import load_potential
 from uniscreen.errors import InputError
 from uniscreen.potentials.cards import ModelCard
 from uniscreen.potentials.m3gnet import EarlyM3GNetPotential, M3GNetPotential
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(find_spec("matgl") is None, reason="matgl is not installed")
 
 ADAPTERS = {"M3GNet": M3GNetPotential, "TensorNet": TensorNetPotential}
+ARCHITECTURES = {"M3GNet": "M3GNet (matgl 3)", "TensorNet": "TensorNet"}
 
 
 @pytest.fixture(scope="module", params=list(VARIANTS))
@@ -45,7 +48,7 @@ def adapted(folder: Path, dtype: torch.dtype = torch.float64) -> MatglPotential:
     card = ModelCard(
         name="saved",
         aliases=(),
-        architecture=description.network,
+        architecture=ARCHITECTURES[description.network],
         weights=str(folder),
         size_bytes=0,
         sha256="",
@@ -111,6 +114,36 @@ def test_messages_of_early_models_go_to_the_other_atom(tmp_path: Path) -> None:
     early = EarlyM3GNetPotential(now.card, tmp_path, torch.device("cpu"), torch.float64)
     atoms = bulk("NaCl", "rocksalt", a=5.69)
     assert abs(now.evaluate([atoms])[0].energy - early.evaluate([atoms])[0].energy) > 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_saved_again_it_gives_the_same_bits(dtype: torch.dtype, saved: tuple[str, Path], tmp_path: Path) -> None:
+    """Scale, shift and reference energies too, and none of them is one. Loaded by the name of the folder alone."""
+    potential = adapted(saved[1], dtype)
+    potential.save(tmp_path / "run")
+    again = load_potential(str(tmp_path / "run"), device="cpu")
+    assert type(again) is type(potential)
+    assert (
+        again.reference_energies
+        == potential.reference_energies
+        == pytest.approx(dict(zip(ELEMENTS, REFERENCES, strict=True)))
+    )
+    crystals = list(structures().values())
+    for ours, theirs in zip(again.evaluate(crystals), potential.evaluate(crystals), strict=True):
+        assert ours.energy == theirs.energy
+        np.testing.assert_array_equal(ours.forces, theirs.forces)
+        np.testing.assert_array_equal(ours.stress, theirs.stress)
+
+
+def test_an_early_model_stays_one_when_it_is_saved(tmp_path: Path) -> None:
+    save(tmp_path / "matgl", "M3GNet")
+    card = replace(adapted(tmp_path / "matgl").card, architecture="M3GNet")
+    early = EarlyM3GNetPotential(card, tmp_path / "matgl", torch.device("cpu"), torch.float64)
+    early.save(tmp_path / "run")
+    again = load_potential(str(tmp_path / "run"), device="cpu")
+    assert type(again) is EarlyM3GNetPotential
+    atoms = bulk("NaCl", "rocksalt", a=5.69)
+    assert again.evaluate([atoms])[0].energy == early.evaluate([atoms])[0].energy
 
 
 def test_a_potential_without_reference_energies(tmp_path: Path) -> None:

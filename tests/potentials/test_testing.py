@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import broken_potentials as toys
+import broken_trainables as learners
 import numpy as np
 import pytest
 import torch
@@ -20,8 +21,10 @@ from uniscreen.potentials.testing import (
     ExpectedFailure,
     check_potential,
     checks,
+    checks_for,
     contract_structures,
     precision,
+    training_checks,
 )
 from uniscreen.potentials.testing.structures import radius
 
@@ -57,6 +60,16 @@ CAUGHT_BY = {
     toys.DoesNotNameTheElement: "unknown-element",
     toys.ListIndexErrorForUnknownElements: "unknown-element",
     toys.TakesIsolatedAtoms: "isolated-atoms",
+    learners.ForgetsAParameter: "parameter-blocks",
+    learners.HasAParameterInTwoBlocks: "parameter-blocks",
+    learners.TrainsACopy: "parameter-blocks",
+    learners.ForgetsAbsentElements: "reference-energies",
+    learners.AddsReferencesOncePerCrystal: "reference-energies",
+    learners.SavesInHalfPrecision: "save-and-load",
+    learners.GoesOnWithItsOldWeights: "loss-falls",
+    learners.ForcesWithoutAGradient: "loss-falls",
+    learners.CountsItsUse: "frozen-blocks",
+    learners.TrainsNothing: "frozen-blocks",
 }
 
 
@@ -66,12 +79,13 @@ def failed(potential: Potential, *expected: ExpectedFailure) -> dict[str, str]:
 
 
 def check(name: str) -> Check:
-    return next(check for check in checks() if check.name == name)
+    return next(check for check in checks() + training_checks() if check.name == name)
 
 
-def test_a_good_potential_passes_every_check() -> None:
-    results = check_potential(toys.Good())
-    assert [result.name for result in results] == [check.name for check in checks()]
+@pytest.mark.parametrize("good", [toys.Good, learners.Learned])
+def test_a_good_potential_passes_every_check(good: Callable[[], Potential]) -> None:
+    results = check_potential(good())
+    assert [result.name for result in results] == [check.name for check in checks_for(good())]
     for result in results:
         assert result.status == "passed", result
         assert result.error <= result.tolerance
@@ -85,9 +99,10 @@ def test_each_broken_promise_is_caught_by_the_check_for_it(broken: Callable[[], 
 
 
 def test_every_check_catches_something_and_says_what_it_promises() -> None:
-    assert set(CAUGHT_BY.values()) == {check.name for check in checks()}
-    assert len({check.name for check in checks()}) == len(checks())
-    for check in checks():
+    every = checks() + training_checks()
+    assert set(CAUGHT_BY.values()) == {check.name for check in every}
+    assert len({check.name for check in every}) == len(every)
+    for check in every:
         assert check.summary.endswith((".", ";", ")", "μ_B"))
 
 
@@ -116,6 +131,13 @@ def test_chgnet_passes_every_check(dtype: str, loaded: Callable[..., Potential])
         (toys.DoesNotNameTheElement, "without naming H"),
         (toys.ListIndexErrorForUnknownElements, "raises IndexError instead of UnsupportedElementError"),
         (toys.TakesIsolatedAtoms, "an atom alone in a box does not raise IsolatedAtomsError"),
+        (learners.ForgetsAParameter, "mix.bias is in no block"),
+        (learners.HasAParameterInTwoBlocks, "mix.weight is in several blocks"),
+        (learners.TrainsACopy, "copy is no parameter of the network"),
+        (learners.ForgetsAbsentElements, "read back: Cl, Cu"),
+        (learners.ForcesWithoutAGradient, "forces cannot be trained on"),
+        (learners.CountsItsUse, "embedding: used changed"),
+        (learners.TrainsNothing, "embedding: nothing was trained"),
     ],
 )
 def test_details_say_what_is_wrong(broken: Callable[[], Potential], detail: str) -> None:
@@ -147,6 +169,20 @@ def test_a_model_of_all_elements_is_noted() -> None:
     potential.card = toys.replace(toys.CARD, elements=frozenset(chemical_symbols[1:]))
     result = check("unknown-element").run(potential)
     assert (result.status, result.detail) == ("passed", "the model knows every element")
+
+
+def test_only_trainable_potentials_are_held_to_training() -> None:
+    assert checks_for(toys.Good()) == checks()
+    assert checks_for(learners.Learned()) == checks() + training_checks()
+
+
+def test_checking_leaves_a_trainable_potential_as_it_was() -> None:
+    potential = learners.Learned()
+    before = {name: value.clone() for name, value in potential.model.state_dict().items()}
+    references = potential.reference_energies
+    check_potential(potential)
+    assert all(torch.equal(value, before[name]) for name, value in potential.model.state_dict().items())
+    assert potential.reference_energies == references
 
 
 def test_an_expected_failure_has_its_reason_and_is_not_a_failure() -> None:

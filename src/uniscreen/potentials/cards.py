@@ -31,6 +31,7 @@ class ModelCard:
     ``head`` names the output to use of a model that has several. An empty ``sha256`` is one that is not known.
     ``restricted_use`` is what the licence restricts the weights to, empty if nothing, and ``licence_url`` its text;
     such a licence must be accepted before the weights are fetched or loaded.
+    ``base`` is the model that the weights were trained from, for those that this program trained.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ModelCard:
     weights_file: str = ""
     restricted_use: str = ""
     licence_url: str = ""
+    base: str = ""
 
     @property
     def is_fetchable(self) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 
-from uniscreen.potentials.base import Prediction, TrainablePotential
+from uniscreen.potentials.base import Prediction
+from uniscreen.potentials.trainable import TrainablePotential, by_atomic_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -23,12 +24,46 @@ if TYPE_CHECKING:
 class CHGNetPotential(TrainablePotential):
     """CHGNet behind the contract: total energy in eV and the magnitude of each atom's magnetic moment in μ_B."""
 
+    blocks: ClassVar = {
+        "embedding": (
+            "atom_embedding",
+            "bond_basis_expansion",
+            "bond_embedding",
+            "bond_weights_ag",
+            "bond_weights_bg",
+            "angle_basis_expansion",
+            "angle_embedding",
+        ),
+        "interaction": ("atom_conv_layers", "bond_conv_layers", "angle_layers"),
+        "readout": ("site_wise", "readout_norm", "pooling", "mlp"),
+    }
+
     def __init__(self, card: ModelCard, weights: Path, device: torch.device, dtype: torch.dtype) -> None:
-        self.card = card
-        self.device = device
-        self.dtype = dtype
-        self.model = _load_model(card, weights).to(device=device, dtype=dtype).eval()
+        super().__init__(card, weights, device, dtype)
         self.bond_cutoff = float(self.model.graph_converter.bond_graph_cutoff)
+
+    @classmethod
+    def read(cls, card: ModelCard, weights: Path) -> tuple[Any, Tensor]:
+        """The network in a file of the chgnet package; its composition model is the reference energies."""
+        content = torch.load(weights, map_location="cpu", weights_only=True)["model"]
+        state = dict(content["state_dict"])
+        energies = state.pop("composition_model.fc.weight")[0].tolist()
+        # 0.2.0 was trained with a bias in its output layers, which later versions dropped.
+        model = cls.build(content["model_args"] | {"mlp_out_bias": card.name == "chgnet-0.2.0"})
+        model.load_state_dict(state)
+        return model, by_atomic_number(dict(enumerate(energies, start=1)))
+
+    @staticmethod
+    def build(architecture: Mapping[str, Any]) -> Any:
+        """A network by the arguments of chgnet's constructor, without a composition model."""
+        with contextlib.redirect_stdout(io.StringIO()):  # the constructor prints
+            from chgnet.model import CHGNet
+
+            return CHGNet(**{**architecture, "composition_model": None})
+
+    def architecture(self) -> dict[str, Any]:
+        """The arguments that chgnet's constructor was given."""
+        return dict(self.model.model_args)
 
     def predict(self, graph: AtomicGraph) -> Prediction:
         """Run CHGNet's layers on the batch."""
@@ -51,9 +86,7 @@ class CHGNetPotential(TrainablePotential):
         )
         with _unchanged(self.model.bond_conv_layers, _pairs_without_angles(graph, bases.triplets)):
             output = self.model._compute(batch, compute_magmom=True)
-        reference = self.model.composition_model.fc.weight[0][graph.numbers - 1]
-        energy = (output["e"] * graph.n_atoms).double()
-        energy = energy.index_add(0, graph.system, reference.double())
+        energy = (output["e"] * graph.n_atoms).double() + self.reference_energy(graph)
         return Prediction(energy=energy, magnetic_moments=torch.cat(output["m"]))
 
     def _bases(self, graph: AtomicGraph) -> _Bases:
@@ -124,12 +157,3 @@ def _edge_pairs(centre: Tensor, short: Tensor, n_atoms: int) -> tuple[Tensor, Te
     b = torch.arange(len(a), device=a.device) - start[a] + first_of_centre[centre[edges[a]]]
     different = a != b
     return edges[a[different]], edges[b[different]]
-
-
-def _load_model(card: ModelCard, weights: Path) -> Any:
-    with contextlib.redirect_stdout(io.StringIO()):  # the constructor prints
-        from chgnet.model import CHGNet
-
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        # 0.2.0 was trained with a bias in its output layers, which later versions dropped.
-        return CHGNet.from_dict(state["model"], mlp_out_bias=card.name == "chgnet-0.2.0")

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from uniscreen.durable import sha256_of
-from uniscreen.errors import InputError, MissingPackageError
+from uniscreen.errors import InputError, MissingPackageError, UnknownModelError
 from uniscreen.potentials.cards import find_card
 from uniscreen.potentials.isolated.environments import environment_of
 from uniscreen.potentials.licences import require_accepted
+from uniscreen.potentials.saved import read_card
 from uniscreen.potentials.weights import as_fetched, locate
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def load_potential(
 
     Args:
         name: a model card's name or alias, e.g. ``chgnet-0.3.0``; ``matgl:NAME[@REVISION]``, a fetched model of the
-            Hugging Face hub; the path of a MACE ``.model`` file; ``ase:MODULE:FACTORY``, any ASE calculator.
+            Hugging Face hub; the path of a saved potential's folder or of a MACE ``.model`` file;
+            ``ase:MODULE:FACTORY``, any ASE calculator.
         device: ``auto`` takes CUDA where there is one.
         dtype: the model's own precision unless given.
         head: which output to use of a model that has several.
@@ -99,7 +101,7 @@ def resolve_model(
     Raises:
         InputError: ``functional`` contradicts the card.
     """
-    card, weights = _find(name, trust=trust_model_file)
+    card, weights = _find(name, head=head, trust=trust_model_file)
     if functional is not None:
         if card.functional not in ("unknown", functional):
             raise InputError(f"{card.name} was trained on {card.functional}, not on {functional} as --functional says.")
@@ -107,7 +109,7 @@ def resolve_model(
     return (replace(card, head=head) if head else card), weights
 
 
-def _find(name: str, *, trust: bool) -> tuple[ModelCard, Path]:
+def _find(name: str, *, head: str, trust: bool) -> tuple[ModelCard, Path]:
     """The card and the weights of a model, by the kind of its name."""
     if name.startswith("ase:"):
         from uniscreen.potentials.ase_calculator import calculator_model
@@ -119,6 +121,8 @@ def _find(name: str, *, trust: bool) -> tuple[ModelCard, Path]:
         return hub_model(name)
     if Path(name).suffix == ".model":
         return _model_file(Path(name), trust=trust)
+    if _is_folder(name):
+        return _saved(Path(name), head), Path(name)
     return _carded(find_card(name), trust=trust)
 
 
@@ -139,6 +143,27 @@ def own_environment(card: ModelCard) -> Environment | None:
     """The environment of an isolated model, made or not; None for a model that runs in this one."""
     backend = BACKENDS.get(card.architecture)
     return environment_of(card.architecture) if backend is not None and backend.isolated else None
+
+
+def _is_folder(name: str) -> bool:
+    """Whether a name that no model card has is that of a folder."""
+    try:
+        find_card(name)
+    except UnknownModelError:
+        return Path(name).is_dir()
+    return False
+
+
+def _saved(folder: Path, head: str) -> ModelCard:
+    """The card of a saved potential, which has the head that it was trained with."""
+    card = read_card(folder)
+    require_accepted(replace(card, name=card.base))  # a licence is accepted for the published weights
+    if card.architecture not in BACKENDS:
+        known = ", ".join(BACKENDS)
+        raise InputError(f"{folder} is of the architecture {card.architecture!r}; those that are known are {known}.")
+    if head and head != card.head:
+        raise InputError(f"{folder} was trained with the head {card.head or 'that is its only one'}, not {head}.")
+    return card
 
 
 def _model_file(path: Path, *, trust: bool) -> tuple[ModelCard, Path]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 
-from uniscreen.potentials.matgl_model import MatglPotential
+from uniscreen.potentials.matgl_model import MatglPotential, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,11 +23,18 @@ class M3GNetPotential(MatglPotential):
     receiver: ClassVar[int] = 0
     """Which end of an edge receives its message: its start (0) or its end (1)."""
 
-    def build(self, arguments: Mapping[str, Any]) -> Any:
-        """The network with the given arguments and any weights."""
+    blocks: ClassVar = {
+        "embedding": ("bond_expansion", "basis_expansion", "embedding"),
+        "interaction": ("three_body_interactions", "graph_layers"),
+        "readout": ("final_layer",),
+    }
+
+    @staticmethod
+    def build(architecture: Mapping[str, Any]) -> Any:
+        """A network by the arguments of matgl's constructor."""
         from matgl.models import M3GNet
 
-        return M3GNet(**arguments)
+        return prepared(M3GNet(**architecture))
 
     def atomic_energies(self, graph: AtomicGraph, species: Tensor) -> Tensor:
         """Run M3GNet's layers."""

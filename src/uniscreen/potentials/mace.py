@@ -10,18 +10,22 @@ import os
 import pickle
 import warnings
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from ase.data import atomic_numbers, chemical_symbols
 
 from uniscreen.errors import InputError
-from uniscreen.potentials.base import Prediction, TrainablePotential
+from uniscreen.potentials import mace_architecture
+from uniscreen.potentials.base import Evaluation, Prediction
 from uniscreen.potentials.cards import ModelCard
+from uniscreen.potentials.trainable import TrainablePotential, by_atomic_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from torch import Tensor
 
     from uniscreen.structures.graph import AtomicGraph
 
@@ -33,26 +37,66 @@ _RUNNABLE = ("MACE", "ScaleShiftMACE")
 
 
 class MACEPotential(TrainablePotential):
-    """A MACE model behind the contract: total energy in eV, raw as in its training labels."""
+    """A MACE model behind the contract: total energy in eV, raw as in its training labels.
+
+    On CUDA it is evaluated on cuequivariance's kernels, where they are installed, until its weights change. Losses are
+    made with, and saved is, the network as mace has it.
+    """
+
+    blocks: ClassVar = {
+        "embedding": ("node_embedding", "radial_embedding", "spherical_harmonics"),
+        "interaction": ("interactions", "products", "pair_repulsion_fn"),
+        "readout": ("readouts", "scale_shift"),
+    }
 
     def __init__(self, card: ModelCard, weights: Path, device: torch.device, dtype: torch.dtype) -> None:
-        """Load the pickled model of a card.
+        """Load the pickled model of a card, or a folder of ours.
 
         Raises:
             InputError: the file is not the card's (its checksum, elements or cutoff), or the model has several heads
                 and the card names none of them.
         """
-        model = _unpickle(weights, _verified(card, weights))
-        numbers = model.atomic_numbers.tolist()
-        _require_match(card, numbers, float(model.r_max))
-        self.card = card
-        self.device = device
-        self.dtype = dtype
-        self.head = _head_index(card.name, _heads(model), card.head)
-        self.model = _accelerated(card.name, model.to(device=device, dtype=dtype), device).eval()
+        super().__init__(card, weights, device, dtype)
+        numbers = self.model.atomic_numbers.tolist()
+        self.head = _head_index(card.name, _heads(self.model), card.head)
+        self._fast = _accelerated(card.name, self.model, device).eval()
+        self._converted = _changes(self.model)
         self._species = torch.zeros(len(chemical_symbols), dtype=torch.long, device=device)
         self._species[numbers] = torch.arange(len(numbers), device=device)
         self._n_species = len(numbers)
+
+    @classmethod
+    def read(cls, card: ModelCard, weights: Path) -> tuple[Any, Tensor]:
+        """The pickled model, with the atomic energies of the card's head taken out: they are the references."""
+        model = _unpickle(weights, _verified(card, weights))
+        _require_match(card, model.atomic_numbers.tolist(), float(model.r_max))
+        numbers = model.atomic_numbers.tolist()
+        by_head = model.atomic_energies_fn.atomic_energies.view(-1, len(numbers))
+        energies = by_head[_head_index(card.name, _heads(model), card.head)]
+        references = by_atomic_number(dict(zip(numbers, energies.tolist(), strict=True)))
+        energies.zero_()
+        mace_architecture.complete(model)
+        return model, references
+
+    @staticmethod
+    def build(architecture: Mapping[str, Any]) -> Any:
+        """A network by the arguments of mace's constructor."""
+        with _quietly_and_without_traces():
+            return mace_architecture.build(architecture)
+
+    def architecture(self) -> dict[str, Any]:
+        """The arguments of mace's constructor that make this network."""
+        return mace_architecture.describe(self.model)
+
+    def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
+        """As every potential, but on the faster network while that has the same weights."""
+        if _changes(self.model) != self._converted:
+            return super().evaluate_graph(graph, stress=stress)
+        network, self.model = self.model, self._fast
+        try:
+            return super().evaluate_graph(graph, stress=stress)
+        finally:
+            self.model = network
 
     def predict(self, graph: AtomicGraph) -> Prediction:
         """Run MACE on the batch.
@@ -71,7 +115,7 @@ class MACEPotential(TrainablePotential):
             "head": torch.full((graph.n_systems,), self.head, device=self.device),
         }
         atoms = self.model(data, compute_force=False)["node_energy"].double()
-        return Prediction(energy=atoms.new_zeros(graph.n_systems).index_add(0, graph.system, atoms))
+        return Prediction(energy=self.reference_energy(graph).index_add(0, graph.system, atoms))
 
 
 def model_file_card(path: Path, *, trust: bool, head: str = "") -> ModelCard:
@@ -147,6 +191,11 @@ def _accelerated(name: str, model: Any, device: torch.device) -> Any:
     except Exception as error:  # a conversion of foreign models of many versions: the model itself still runs
         log.warning("%s runs without cuequivariance: %s: %s", name, type(error).__name__, error)
         return model
+
+
+def _changes(model: Any) -> list[tuple[int, int]]:
+    """What tells whether the parameters are still the same ones with the same values, as torch counts changes."""
+    return [(id(parameter), parameter._version) for parameter in model.parameters()]
 
 
 def on_cuequivariance(model: Any, device: torch.device) -> Any:

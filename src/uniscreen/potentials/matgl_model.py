@@ -10,11 +10,12 @@ import torch
 from ase.data import atomic_numbers, chemical_symbols
 
 from uniscreen.errors import InputError
-from uniscreen.potentials.base import Prediction, TrainablePotential
+from uniscreen.potentials.base import Prediction
 from uniscreen.potentials.matgl_description import DESCRIPTION_FILE, STATE_FILE, read_description
+from uniscreen.potentials.trainable import TrainablePotential, by_atomic_number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -26,38 +27,43 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+_SCALE = {"data_std": 1.0, "data_mean": 0.0}
+"""The scale (eV) of what the network gives for an atom, and what is added for a crystal; named as by matgl."""
+
+
 class MatglPotential(TrainablePotential):
-    """A network of matgl behind the contract: total energy in eV, raw as in its training labels."""
+    """A network of matgl behind the contract: total energy in eV, raw as in its training labels.
+
+    The scale of the energies belongs to the network, as buffers: it is saved and not trained.
+    """
 
     network: ClassVar[str]
-    model: Any
 
     def __init__(self, card: ModelCard, weights: Path, device: torch.device, dtype: torch.dtype) -> None:
-        """Load the model in a folder that matgl saved.
+        """Load the model in a folder that matgl saved, or one of ours.
 
         Raises:
             InputError: the folder does not hold a model of the known classes, or not that of the card.
         """
-        description = read_description(weights)
-        if description.network != self.network:
-            raise InputError(f"{weights} holds a {description.network}, expected a {self.network}.")
-        _require_match(card, description)
-        state = torch.load(weights / STATE_FILE, map_location="cpu", weights_only=True)
-        self.card = card
-        self.device = device
-        self.dtype = dtype
-        self.model = _with_weights(weights, self.build(description.arguments), state)
-        self.model = self.model.to(device=device, dtype=dtype).eval()
-        self.energy_scale = float(state["data_std"])
-        self.energy_shift = float(state["data_mean"])
-        self._references = _references(weights, state, len(description.elements)).to(device)  # (species,) eV
-        numbers = [atomic_numbers[symbol] for symbol in description.elements]
+        super().__init__(card, weights, device, dtype)
+        numbers = [atomic_numbers[symbol] for symbol in self.architecture()["element_types"]]
         self._species = torch.zeros(len(chemical_symbols), dtype=torch.long, device=device)
         self._species[numbers] = torch.arange(len(numbers), device=device)
 
-    @abstractmethod
-    def build(self, arguments: Mapping[str, Any]) -> Any:
-        """The network with the given arguments and any weights."""
+    @classmethod
+    def read(cls, card: ModelCard, weights: Path) -> tuple[Any, Tensor]:
+        """The network and the scale of its energies in a folder that matgl saved; its element references."""
+        description = read_description(weights)
+        if description.network != cls.network:
+            raise InputError(f"{weights} holds a {description.network}, expected a {cls.network}.")
+        _require_match(card, description)
+        state = torch.load(weights / STATE_FILE, map_location="cpu", weights_only=True)
+        model = _with_weights(weights, cls.build(description.arguments), state)
+        return model, _references(weights, state, description.elements)
+
+    def architecture(self) -> dict[str, Any]:
+        """The arguments that matgl's constructor was given."""
+        return dict(self.model._init_args)
 
     @abstractmethod
     def atomic_energies(self, graph: AtomicGraph, species: Tensor) -> Tensor:
@@ -65,10 +71,24 @@ class MatglPotential(TrainablePotential):
 
     def predict(self, graph: AtomicGraph) -> Prediction:
         """Sum the atoms' scaled and shifted energies."""
-        species = self._species[graph.numbers]
-        atoms = self.atomic_energies(graph, species).double() * self.energy_scale + self._references[species]
-        energy = atoms.new_full((graph.n_systems,), self.energy_shift).index_add(0, graph.system, atoms)
-        return Prediction(energy=energy)
+        atoms = self.atomic_energies(graph, self._species[graph.numbers]).double() * self.model.data_std
+        shift = self.model.data_mean.double().expand(graph.n_systems)
+        return Prediction(energy=shift.index_add(0, graph.system, atoms) + self.reference_energy(graph))
+
+
+def prepared(network: Any) -> Any:
+    """The network with a place for the scale of its energies, and with what is not to be trained as buffers.
+
+    Of the latter matgl makes parameters that need no gradient: the centres of Gaussians.
+    """
+    for module in network.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if not parameter.requires_grad:
+                delattr(module, name)
+                module.register_buffer(name, parameter.detach())
+    for name, value in _SCALE.items():
+        network.register_buffer(name, torch.tensor(value))
+    return network
 
 
 def _require_match(card: ModelCard, description: Description) -> None:
@@ -83,7 +103,7 @@ def _require_match(card: ModelCard, description: Description) -> None:
 
 
 def _with_weights(folder: Path, network: Any, state: Mapping[str, Tensor]) -> Any:
-    """The network with the weights of its own in the state, in their precision.
+    """The network with the weights of its own in the state, in their precision, and with the scale of its energies.
 
     As matgl does, weights that the network does not have are ignored, but none of its own may be missing.
     """
@@ -100,16 +120,20 @@ def _with_weights(folder: Path, network: Any, state: Mapping[str, Tensor]) -> An
         raise InputError(f"{folder / STATE_FILE} lacks {len(lacking)} parameters of the network, e.g. {lacking[0]}.")
     if unexpected:
         log.info("%s holds weights that the network does not have, e.g. %s", folder / STATE_FILE, unexpected[0])
+    for name in _SCALE:
+        network.get_buffer(name).fill_(float(state[name]))
     return network
 
 
-def _references(folder: Path, state: Mapping[str, Tensor], n_species: int) -> Tensor:
-    """(species,) eV, the reference energy of an atom of each species; zero where the potential has none."""
+def _references(folder: Path, state: Mapping[str, Tensor], elements: Sequence[str]) -> Tensor:
+    """The reference energies (eV) of the elements, by ``by_atomic_number``; zero where the potential has none."""
     offsets = state.get("element_refs.property_offset")
     if offsets is None:
-        return torch.zeros(n_species, dtype=torch.float64)
-    if offsets.ndim != 1 or len(offsets) < n_species:
+        return by_atomic_number({})
+    if offsets.ndim != 1 or len(offsets) < len(elements):
         raise InputError(
-            f"{folder / STATE_FILE} has reference energies of shape {tuple(offsets.shape)}, expected ({n_species},)."
+            f"{folder / STATE_FILE} has reference energies of shape {tuple(offsets.shape)}, "
+            f"expected ({len(elements)},)."
         )
-    return offsets.double()
+    energies = offsets[: len(elements)].tolist()
+    return by_atomic_number({atomic_numbers[symbol]: e for symbol, e in zip(elements, energies, strict=True)})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from uniscreen.potentials.matgl_model import MatglPotential
+from uniscreen.potentials.matgl_model import MatglPotential, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,17 +16,31 @@ if TYPE_CHECKING:
     from uniscreen.structures.graph import AtomicGraph
 
 
+_FIXED = {"use_warp": False, "dtype": torch.float32}
+"""Arguments that are an option of the machine, as are matgl's compiled kernels, or that ``.to`` changes."""
+
+
 class TensorNetPotential(MatglPotential):
     """TensorNet as matgl runs it since its version 3: messages are summed into the atom at the start of their edge."""
 
     network: ClassVar[str] = "TensorNet"
 
-    def build(self, arguments: Mapping[str, Any]) -> Any:
-        """The network in plain torch: matgl's compiled kernels are an option of the machine, not of the model."""
+    blocks: ClassVar = {
+        "embedding": ("bond_expansion", "tensor_embedding"),
+        "interaction": ("layers",),
+        "readout": ("out_norm", "linear", "final_layer"),
+    }
+
+    @staticmethod
+    def build(architecture: Mapping[str, Any]) -> Any:
+        """A network by the arguments of matgl's constructor, in plain torch."""
         from matgl.models import TensorNet
 
-        fixed = {"use_warp": False, "dtype": torch.float32}  # model.json holds the precision as text
-        return TensorNet(**{**arguments, **fixed})
+        return prepared(TensorNet(**{**architecture, **_FIXED}))
+
+    def architecture(self) -> dict[str, Any]:
+        """The arguments that matgl's constructor was given, without those that are not of the model."""
+        return {name: value for name, value in super().architecture().items() if name not in _FIXED}
 
     def atomic_energies(self, graph: AtomicGraph, species: Tensor) -> Tensor:
         """Run TensorNet's layers. Radial functions are expanded in float64 and then rounded."""

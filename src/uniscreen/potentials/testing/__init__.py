@@ -5,7 +5,7 @@
 ...     print(result.name, result.status, result.error, result.tolerance, result.unit, result.detail)
 """
 
-from uniscreen.potentials.testing.contract import check_potential, checks
+from uniscreen.potentials.testing.contract import check_potential, checks, checks_for, training_checks
 from uniscreen.potentials.testing.result import Check, CheckResult, ExpectedFailure
 from uniscreen.potentials.testing.structures import contract_structures
 from uniscreen.potentials.testing.tolerances import FLOAT32, FLOAT64, Tolerances, precision
@@ -19,6 +19,8 @@ __all__ = [
     "Tolerances",
     "check_potential",
     "checks",
+    "checks_for",
     "contract_structures",
     "precision",
+    "training_checks",
 ]

@@ -6,8 +6,9 @@ import difflib
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import InputError
-from uniscreen.potentials.testing import derivatives, evaluation, refusals, symmetries
+from uniscreen.potentials.testing import derivatives, evaluation, refusals, symmetries, training
 from uniscreen.potentials.testing.result import Check, CheckResult, ExpectedFailure
+from uniscreen.potentials.trainable import TrainablePotential
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def checks() -> tuple[Check, ...]:
-    """Every check of the contract, in the order in which they are run."""
+    """What every potential is held to, in the order in which it is checked."""
     return (
         Check("shapes", evaluation.shapes),
         Check("without-stress", evaluation.without_stress),
@@ -38,8 +39,24 @@ def checks() -> tuple[Check, ...]:
     )
 
 
+def training_checks() -> tuple[Check, ...]:
+    """What a trainable potential is held to besides."""
+    return (
+        Check("parameter-blocks", training.parameter_blocks),
+        Check("reference-energies", training.reference_energies),
+        Check("save-and-load", training.save_and_load),
+        Check("loss-falls", training.loss_falls),
+        Check("frozen-blocks", training.frozen_blocks),
+    )
+
+
+def checks_for(potential: Potential) -> tuple[Check, ...]:
+    """The checks that apply to a potential."""
+    return checks() + (training_checks() if isinstance(potential, TrainablePotential) else ())
+
+
 def check_potential(potential: Potential, expected_failures: Iterable[ExpectedFailure] = ()) -> list[CheckResult]:
-    """Run every check on a potential; a check that fails or raises does not stop the others.
+    """Run the checks that apply to a potential; a check that fails or raises does not stop the others.
 
     The test crystals hold only elements of the potential's card, and the tolerances are those of its precision.
 
@@ -47,9 +64,9 @@ def check_potential(potential: Potential, expected_failures: Iterable[ExpectedFa
         InputError: an expected failure of a check that does not exist.
     """
     expected = {failure.check: failure for failure in expected_failures}
-    names = [check.name for check in checks()]
+    names = [check.name for check in checks_for(potential)]
     for unknown in expected.keys() - set(names):
         close = difflib.get_close_matches(unknown, names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise InputError(f"Unknown check {unknown!r} among the expected failures.{hint} Checks: {', '.join(names)}.")
-    return [check.run(potential, expected.get(check.name)) for check in checks()]
+    return [check.run(potential, expected.get(check.name)) for check in checks_for(potential)]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from uniscreen.potentials.base import Evaluation
     from uniscreen.structures.graph import AtomicGraph
 
+UNITS = {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å³", "magnetic_moments": "μ_B"}
+
 
 def shapes(subject: Subject) -> Iterator[Deviation]:
     """Energy (B,), forces (N, 3) and stress (B, 3, 3): float64, finite, detached, on the device; magnetic moments (N,).
@@ -96,9 +98,8 @@ def deterministic(subject: Subject) -> Iterator[Deviation]:
     tolerance = 0.0 if subject.potential.device.type == "cpu" else CUDA_ROUNDING
     once = _tensors(subject.potential.evaluate_graph(subject.potential.graph(structures)))
     again = _tensors(subject.potential.evaluate_graph(subject.potential.graph(structures)))
-    units = {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å³", "magnetic_moments": "μ_B"}
     for name, value in once.items():
-        yield Deviation(float((value - again[name]).abs().max()), tolerance, units[name], name.replace("_", " "))
+        yield Deviation(float((value - again[name]).abs().max()), tolerance, UNITS[name], name.replace("_", " "))
 
 
 def batch_equals_single(subject: Subject) -> Iterator[Deviation]:
