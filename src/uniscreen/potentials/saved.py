@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from uniscreen.durable import write_atomically
 from uniscreen.errors import InputError
 from uniscreen.potentials.cards import ModelCard
 
@@ -85,9 +85,8 @@ def write(
         "card": asdict(written) | {"elements": sorted(card.elements)},
         "architecture": architecture,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_file(folder / WEIGHTS, content)
-    _write_file(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
+    write_atomically(folder / WEIGHTS, content)
+    write_atomically(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
 
 
 def read_card(folder: Path) -> ModelCard:
@@ -167,13 +166,3 @@ def _description(folder: Path) -> dict[str, Any]:
 def _plain(tensor: Tensor) -> Tensor:
     """A tensor that shares its memory with no other, as the format asks."""
     return tensor.detach().cpu().clone().contiguous()
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    """Write a file such that it is there as a whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
