@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from uniscreen.thermodynamics import (
     hull_over_candidates,
 )
 from uniscreen.thermodynamics.facets import atomic_fractions, build_system_hull, mix
+from uniscreen.thermodynamics.reactions import shares_by_formula
 
 TOYS = ("Li", "Co", "Ni", "O")
 
@@ -24,6 +26,11 @@ TOYS = ("Li", "Co", "Ni", "O")
 def reference_set(energies: dict[str, float], functional: str = "PBE") -> ReferenceSet:
     entries = tuple(CompetingEntry(f, Composition(f).get_el_amt_dict(), energy) for f, energy in energies.items())
     return ReferenceSet(entries, functional, CorrectionScheme.MP2020, "toy", "")
+
+
+def entries_of(compositions: list[Composition], energies: list[float]) -> list[CompetingEntry]:
+    pairs = enumerate(zip(compositions, energies, strict=True))
+    return [CompetingEntry(str(n), c.get_el_amt_dict(), energy, uncertainties={}) for n, (c, energy) in pairs]
 
 
 @pytest.fixture
@@ -78,8 +85,65 @@ def test_nonsense_is_refused(binary):
         binary.e_above_hull(Composition("LiO"), float("inf"))
     with pytest.raises(InputError, match="without atoms"):
         binary.e_above_hull(Composition(), -1.0)
-    with pytest.raises(InputError, match="2 compositions and 1 energies"):
-        hull_over_candidates([Composition("LiO"), Composition("Li2O")], [-5.0], reference_set({"Li": -1.0}))
+    with pytest.raises(InputError, match="Li2O is nan eV"):
+        hull_over_candidates(entries_of([Composition("Li2O")], [float("nan")]), reference_set({"Li": -1.0}))
+
+
+def test_stable_phase_decomposes_into_other_compositions(binary):
+    """LiO is on the hull; without it, 1/2 Li and 1/2 O have -1.5 eV/atom, and Li3O at -1 is above their line."""
+    lowest = binary.e_above_hull(Composition("LiO"), -5.0)
+    assert lowest.e_above_hull == pytest.approx(0.0, abs=1e-12)
+    assert lowest.decomposition == {"Li2O2": 1.0}
+    assert lowest.decomposition_energy == pytest.approx(-1.0)
+    assert shares_by_formula(lowest.products) == pytest.approx({"Li": 0.5, "O2": 0.5})
+    polymorph = binary.e_above_hull(Composition("LiO"), -4.4)
+    assert (polymorph.e_above_hull, polymorph.decomposition_energy) == pytest.approx((0.3, -0.7))
+
+
+def test_off_the_hull_the_decomposition_energy_is_the_distance(binary):
+    distance = binary.e_above_hull(Composition("Li2O"), -5.7)
+    assert distance.decomposition_energy == distance.e_above_hull
+    assert distance.products == distance.phases
+
+
+def test_an_element_has_nothing_to_decompose_into(binary):
+    element = binary.e_above_hull(Composition("Li"), -0.9)
+    assert (element.decomposition_energy, element.products) == (None, ())
+    missing = binary.e_above_hull(Composition("LiCo"), -9.0)
+    assert (missing.decomposition_energy, missing.products) == (None, ())
+
+
+def test_decomposition_energies_agree_with_pymatgen(shared_path):
+    """Against a phase diagram of all entries that have another composition."""
+    references = ReferenceSet.from_file(shared_path("mp/y-mn-o-entries.json.gz"))
+    entries = references.competing_entries("Y-Mn-O")
+    hull = Hull(references)
+    stable = [entry for entry in PhaseDiagram(entries).stable_entries if not entry.is_element]
+    assert len(stable) >= 5
+    for entry in stable:
+        formula = entry.composition.reduced_formula
+        others = [other for other in entries if other.composition.reduced_formula != formula]
+        expected = entry.energy_per_atom - PhaseDiagram(others).get_hull_energy_per_atom(entry.composition)
+        found = hull.e_above_hull(entry.composition, entry.energy)
+        assert found.decomposition_energy == pytest.approx(expected, abs=1e-9)
+        assert found.decomposition_energy < 0
+
+
+@pytest.mark.parametrize(("removed", "n_lost"), [("Co", 535), ("Ni", 318)])
+def test_a_missing_terminal_leaves_the_rest_right(shared_path, removed, n_lost):
+    complete = ReferenceSet.from_file(shared_path("mp/li-co-ni-o-entries.json.gz"))
+    kept = tuple(entry for entry in complete.entries if entry.elements != {removed})
+    hull, partial = Hull(complete), Hull(replace(complete, entries=kept))
+    lost = 0
+    for entry in complete.entries:
+        whole, found = hull.place(entry), partial.place(entry)
+        if removed in entry.elements:
+            lost += 1
+            assert (found.e_above_hull, found.missing_terminals) == (None, (removed,))
+            assert found.formation_energy == pytest.approx(whole.formation_energy, abs=1e-4)  # from the table
+        else:
+            assert found == whole
+    assert lost == n_lost
 
 
 def test_oxidation_states_are_dropped(binary):
@@ -87,15 +151,16 @@ def test_oxidation_states_are_dropped(binary):
     assert binary.e_above_hull(decorated, -5.7) == binary.e_above_hull(Composition("Li2O"), -5.7)
 
 
-@pytest.mark.parametrize("name", ["li-co-ni-o-entries", "y-mn-o-entries"])
-def test_published_entries_agree_with_pymatgen(shared_path, shared_records, name):
-    """And with the distances and formation energies in the file, where it has them."""
+@pytest.mark.parametrize(("name", "n_given"), [("li-co-ni-o-entries", 775), ("y-mn-o-entries", 0)])
+def test_published_entries_agree_with_pymatgen(shared_path, shared_records, name, n_given):
+    """And with the distances and formation energies in the file, where it has them: for every entry."""
     references = ReferenceSet.from_file(shared_path(f"mp/{name}.json.gz"))
     records = shared_records(f"mp/{name}.json.gz")
     assert (references.functional, references.scheme) == ("PBE", CorrectionScheme.MP2020)
     elements = sorted({element for entry in references.entries for element in entry.elements})
     diagram = PhaseDiagram(references.competing_entries("-".join(elements)))
     hull = Hull(references)
+    assert sum("e_above_hull" in record for record in records) == n_given
     for record, entry in zip(records, references.entries, strict=True):
         ours = hull.e_above_hull(Composition(record["composition"]), entry.energy)
         theirs = PDEntry(Composition(record["composition"]), entry.energy)
@@ -144,7 +209,7 @@ def leave_one_out(compositions, energies, references) -> list[float]:
 def test_hull_over_candidates_is_leave_one_out(seed):
     references = ReferenceSet.from_elements("PBE")
     compositions, energies = random_candidates(seed, count=5 + 12 * seed, elements=TOYS)
-    ours = hull_over_candidates(compositions, energies, references)
+    ours = hull_over_candidates(entries_of(compositions, energies), references)
     expected = leave_one_out(compositions, energies, references)
     assert [d.e_above_hull for d in ours] == pytest.approx(expected, abs=1e-9)
     assert min(expected) < 0
@@ -154,7 +219,9 @@ def test_single_candidate_has_its_formation_energy():
     reference = elemental_references("PBE")
     for formation in (-1.2, 0.3):
         energy = 2 * reference["Li"] + reference["O"] + 3 * formation
-        (distance,) = hull_over_candidates([Composition("Li2O")], [energy], ReferenceSet.from_elements("PBE"))
+        (distance,) = hull_over_candidates(
+            entries_of([Composition("Li2O")], [energy]), ReferenceSet.from_elements("PBE")
+        )
         assert (distance.e_above_hull, distance.formation_energy) == pytest.approx((formation, formation))
         assert distance.decomposition == pytest.approx({"Li": 2 / 3, "O2": 1 / 3})
 
@@ -162,16 +229,16 @@ def test_single_candidate_has_its_formation_energy():
 def test_duplicates_get_zero_and_polymorphs_the_difference():
     references = ReferenceSet.from_elements("PBE")
     oxide = Composition("Li2O")
-    twins = hull_over_candidates([oxide, oxide * 2], [-15.0, -30.0], references)
+    twins = hull_over_candidates(entries_of([oxide, oxide * 2], [-15.0, -30.0]), references)
     assert [d.e_above_hull for d in twins] == pytest.approx([0.0, 0.0], abs=1e-12)
-    polymorphs = hull_over_candidates([oxide, oxide], [-15.0, -14.7], references)
+    polymorphs = hull_over_candidates(entries_of([oxide, oxide], [-15.0, -14.7]), references)
     assert [d.e_above_hull for d in polymorphs] == pytest.approx([-0.1, 0.1])
 
 
 def test_subsystem_competes_and_missing_terminal_is_a_flag():
     references = reference_set({"Li": 0.0, "Co": 0.0, "O": 0.0}, functional="r2SCAN")
     compositions = [Composition(f) for f in ("Li2O", "CoO", "Li2CoO2", "NiO")]
-    first, _, third, last = hull_over_candidates(compositions, [-6.0, -2.0, -8.5, -1.0], references)
+    first, _, third, last = hull_over_candidates(entries_of(compositions, [-6.0, -2.0, -8.5, -1.0]), references)
     assert first.e_above_hull == pytest.approx(-2.0)
     assert third.e_above_hull == pytest.approx(-0.1)
     assert third.decomposition == pytest.approx({"Li2O": 0.6, "CoO": 0.4})
@@ -187,7 +254,7 @@ def test_linear_program_and_facets_agree():
     assert len(system.facets)
     for entry in entries[:60]:
         weights = mix(atomic_fractions(elements, [entry])[0], system.fractions, system.energies)
-        assert system.lowest_combination(entry)[0] == pytest.approx(weights @ system.energies, abs=1e-9)
+        assert system.lowest_combination(entry).energy_per_atom == pytest.approx(weights @ system.energies, abs=1e-9)
 
 
 def test_more_elements_than_facets_are_made_for():

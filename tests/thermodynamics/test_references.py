@@ -39,6 +39,23 @@ def test_gzipped_file_and_entries_key(tmp_path, lithium_oxide):
     assert len(ReferenceSet.from_file(str(path))) == 4
 
 
+def test_uncertainties_of_adjustments(entries_file, lithium_oxide):
+    """Per corrected atom as pymatgen writes compositional ones, or of the whole; None where one is not told."""
+    oxide = lithium_oxide[3]
+    name = OXIDE[0]
+    for told, expected in (
+        ({"uncertainty_per_atom": 0.002, "n_atoms": 3.0}, {name: 0.006}),
+        ({"uncertainty": 0.01}, {name: 0.01}),
+        ({"uncertainty": float("nan")}, None),
+        ({"uncertainty_per_atom": None, "n_atoms": 3.0}, None),
+        ({}, None),
+    ):
+        oxide["energy_adjustments"] = [{"name": name, "value": -0.687, **told}]
+        references = ReferenceSet.from_file(entries_file(lithium_oxide))
+        assert references.entries[3].uncertainties == pytest.approx(expected)
+        assert references.entries[0].uncertainties == {}
+
+
 def test_competing_entries_are_those_within_the_system(entries_file, lithium_oxide, entry_dict):
     references = ReferenceSet.from_file(entries_file([*lithium_oxide, entry_dict({"Ni": 1.0, "Al": 1.0}, -10.0)]))
     entries = references.competing_entries("O-Li")

@@ -4,6 +4,7 @@ from uniscreen.thermodynamics.corrections import Correction, CorrectionScheme, m
 from uniscreen.thermodynamics.elements import elemental_references
 from uniscreen.thermodynamics.entries import CompetingEntry
 from uniscreen.thermodynamics.hull import Hull, HullDistance, formation_energy, hull_over_candidates
+from uniscreen.thermodynamics.reactions import reaction
 from uniscreen.thermodynamics.references import ReferenceSet
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "formation_energy",
     "hull_over_candidates",
     "mp2020_correction",
+    "reaction",
 ]

@@ -11,6 +11,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError
@@ -39,13 +40,22 @@ class CorrectionScheme(StrEnum):
 class Correction:
     """The correction of one structure's total energy.
 
-    ``total`` and ``uncertainty`` in eV (not per atom); ``adjustments`` maps each adjustment's name to its
-    share in eV, and the shares add up to ``total``.
+    ``adjustments`` maps each adjustment's name to its share in eV (not per atom), ``uncertainties`` to the
+    standard error of that share, eV.
     """
 
-    total: float
     adjustments: Mapping[str, float]
-    uncertainty: float
+    uncertainties: Mapping[str, float]
+
+    @property
+    def total(self) -> float:
+        """The whole correction, eV."""
+        return float(sum(self.adjustments.values()))
+
+    @property
+    def uncertainty(self) -> float:
+        """Its standard error, eV; the adjustments are taken as independent of each other, as pymatgen does."""
+        return math.hypot(*self.uncertainties.values())
 
 
 def mp2020_correction(structure: Structure, energy: float) -> Correction:
@@ -67,12 +77,14 @@ def mp2020_correction(structure: Structure, energy: float) -> Correction:
         raise InputError(f"The energy of {structure.formula} is {energy} eV; a correction needs a finite total energy.")
     plain = structure.copy()
     plain.remove_oxidation_states()  # pymatgen finds no anion among decorated species
+    # Without a guess of oxidation states pymatgen corrects the most electronegative element, of two that are equally so
+    # (Cu and Si) the one listed later. In the order of formulas that is the less metallic, whatever the order of atoms.
+    plain.sort(key=lambda site: site.specie.iupac_ordering)
     entry = ComputedStructureEntry(plain, energy, parameters=_mp_parameters(plain.composition))
     adjustments = _mp2020_adjustments(entry)
     return Correction(
-        total=float(sum(item.value for item in adjustments)),
         adjustments={item.name: float(item.value) for item in adjustments},
-        uncertainty=math.hypot(*(item.uncertainty for item in adjustments)),
+        uncertainties={item.name: float(item.uncertainty) for item in adjustments},
     )
 
 
@@ -80,7 +92,19 @@ def corrected_under_mp2020(composition: Composition) -> bool:
     """Whether MP2020 adjusts energies of this composition, as far as the composition alone can tell."""
     from pymatgen.entries.computed_entries import ComputedEntry
 
+    if _corrected_anions().isdisjoint(element.symbol for element in composition.elements):
+        return False  # at once: guessing oxidation states takes milliseconds
     return bool(_mp2020_adjustments(ComputedEntry(composition, 0.0, parameters=_mp_parameters(composition))))
+
+
+@cache
+def _corrected_anions() -> frozenset[str]:
+    """Elements without any of which MP2020 adjusts nothing; U metals are adjusted with oxygen and fluorine only."""
+    from pymatgen.core import Element
+    from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+
+    named = MaterialsProject2020Compatibility(check_potcar=False).comp_correction
+    return frozenset(name for name in named if Element.is_valid_symbol(name)) | {"O"}
 
 
 def _mp2020_adjustments(entry: Any) -> list[Any]:

@@ -36,18 +36,25 @@ class CompetingEntry:
     """A phase that candidates compete with.
 
     ``amounts``: atoms of each element; ``energy``: total energy for these atoms, eV, with ``correction`` (eV)
-    in it.
+    in it; ``uncertainties``: standard error (eV) of each adjustment in the correction by its name, None where
+    it is not known.
     """
 
     entry_id: str
     amounts: Mapping[str, float]
     energy: float
     correction: float = 0.0
+    uncertainties: Mapping[str, float] | None = None
+
+    @property
+    def n_atoms(self) -> float:
+        """Atoms in ``amounts``."""
+        return sum(self.amounts.values())
 
     @property
     def energy_per_atom(self) -> float:
         """Corrected energy, eV/atom."""
-        return self.energy / sum(self.amounts.values())
+        return self.energy / self.n_atoms
 
     @property
     def elements(self) -> frozenset[str]:
@@ -90,14 +97,16 @@ def parse_entry(record: Any, number: int, source: str) -> ParsedEntry:
     if not isinstance(record, dict):
         raise InputError(f"{where} is {type(record).__name__}, {_EXPECTED}")
     energy, correction = _energy(record, where)
+    adjustments = _adjustments(record, correction, where)
     entry_id = record.get("entry_id")
     entry = CompetingEntry(
         entry_id=str(number if entry_id is None else entry_id),
         amounts=_amounts(record, where),
         energy=energy + correction,
         correction=correction,
+        uncertainties=_uncertainties(adjustments),
     )
-    return ParsedEntry(entry, _functional(record, where), _adjustment_names(record, correction, where))
+    return ParsedEntry(entry, _functional(record, where), tuple(str(item.get("name")) for item in adjustments))
 
 
 def by_system(entries: Iterable[CompetingEntry]) -> EntriesBySystem:
@@ -181,7 +190,7 @@ def _functional(record: Mapping[str, Any], where: str) -> str:
     )
 
 
-def _adjustment_names(record: Mapping[str, Any], correction: float, where: str) -> tuple[str, ...]:
+def _adjustments(record: Mapping[str, Any], correction: float, where: str) -> list[Mapping[str, Any]]:
     adjustments = record.get("energy_adjustments") or []
     if not isinstance(adjustments, list) or not all(isinstance(item, dict) for item in adjustments):
         raise InputError(f"{where} has energy_adjustments that are not a list of dicts, as pymatgen writes them.")
@@ -190,7 +199,18 @@ def _adjustment_names(record: Mapping[str, Any], correction: float, where: str) 
             f"{where} has a correction of {correction:g} eV without named energy_adjustments, so its "
             "scheme is unknown. Export the entries with their energy_adjustments, or uncorrected."
         )
-    return tuple(str(item.get("name")) for item in adjustments)
+    return adjustments
+
+
+def _uncertainties(adjustments: Iterable[Mapping[str, Any]]) -> dict[str, float] | None:
+    """Standard error of each adjustment, eV; None where the file lacks that of any."""
+    found: dict[str, float] = {}
+    for item in adjustments:
+        factors = [item.get("uncertainty_per_atom", item.get("uncertainty")), item.get("n_atoms", 1.0)]
+        if not all(isinstance(factor, int | float) and math.isfinite(factor) for factor in factors):
+            return None
+        found[str(item.get("name"))] = abs(float(math.prod(factors)))
+    return found
 
 
 def describe(names: Sequence[str], limit: int = 5) -> str:

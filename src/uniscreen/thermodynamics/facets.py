@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from uniscreen.thermodynamics.entries import CompetingEntry
 
     Array = NDArray[np.float64]
+    Indices = NDArray[np.intp]
 
 MAX_FACET_ELEMENTS = 6
 """Facets multiply with the number of elements; above this each composition is solved on its own."""
@@ -35,6 +36,17 @@ OPTIMALITY = 1e-11
 PRESENT = 1e-8
 """Fraction of the atoms from which a phase counts as present (pymatgen's value)."""
 
+SAME_COMPOSITION = 1e-8
+"""Atomic fractions that differ by no more than this are those of one composition."""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Phases, each with its share of the atoms, and their energy together, eV/atom."""
+
+    energy_per_atom: float
+    phases: tuple[tuple[CompetingEntry, float], ...]
+
 
 @dataclass(frozen=True)
 class SystemHull:
@@ -48,30 +60,61 @@ class SystemHull:
     phases: tuple[CompetingEntry, ...]
     fractions: Array
     energies: Array
-    facets: NDArray[np.intp]
+    facets: Indices
 
-    def lowest_combination(self, entry: CompetingEntry) -> tuple[float, dict[str, float]]:
-        """Find the hull at the composition of ``entry``: eV/atom, and the phases there with their shares."""
-        target = atomic_fractions(self.elements, [entry])[0]
-        corners, amounts = self._containing_facet(target)
-        if corners is None:
-            corners, amounts = np.arange(len(self.phases)), mix(target, self.fractions, self.energies)
-        present = np.flatnonzero(amounts > PRESENT)
-        decomposition = {self._formula(int(corners[i])): float(amounts[i]) for i in present}
-        return float(amounts @ self.energies[corners]), decomposition
+    def lowest_combination(self, entry: CompetingEntry) -> Combination:
+        """Find the hull at the composition of ``entry``."""
+        return self._solve(self._composition(entry))
+
+    def products(self, entry: CompetingEntry, lowest: Combination) -> Combination | None:
+        """Find the lowest combination of phases of other compositions that has the composition of ``entry``.
+
+        ``lowest`` is the lowest combination with or without ``entry`` itself. Where a phase of this composition is in
+        it, leaving that out takes a linear program, once a composition. None for an element, which has nothing to
+        decompose into.
+        """
+        if len(self.elements) == 1:
+            return None
+        target = self._composition(entry)
+        whole = [phase for phase, _ in lowest.phases if len(phase.amounts) == len(self.elements)]
+        if not any(np.abs(self._composition(phase) - target).max() <= SAME_COMPOSITION for phase in whole):
+            return lowest
+        key = tuple(target.tolist())
+        if key not in self._products:
+            others = np.abs(self.fractions - target).max(axis=1) > SAME_COMPOSITION
+            self._products[key] = self._keeping(others)._solve(target)
+        return self._products[key]
 
     def without(self, entry: CompetingEntry) -> SystemHull:
         """Leave out the phase ``entry``; compositions are then solved one by one, without facets."""
-        keep = np.array([phase is not entry for phase in self.phases])
+        return self._keeping(np.array([phase is not entry for phase in self.phases]))
+
+    def _keeping(self, keep: NDArray[np.bool_]) -> SystemHull:
         return replace(
             self,
-            phases=tuple(phase for phase in self.phases if phase is not entry),
+            phases=tuple(phase for phase, kept in zip(self.phases, keep, strict=True) if kept),
             fractions=self.fractions[keep],
             energies=self.energies[keep],
             facets=self.facets[:0],
         )
 
-    def _containing_facet(self, target: Array) -> tuple[NDArray[np.intp] | None, Array]:
+    def _composition(self, entry: CompetingEntry) -> Array:
+        return atomic_fractions(self.elements, [entry])[0]
+
+    def _solve(self, target: Array) -> Combination:
+        corners, amounts = self._containing_facet(target)
+        if corners is None:
+            corners, amounts = np.arange(len(self.phases)), mix(target, self.fractions, self.energies)
+        return Combination(
+            energy_per_atom=float(amounts @ self.energies[corners]),
+            phases=tuple((self.phases[corners[n]], float(amounts[n])) for n in np.flatnonzero(amounts > PRESENT)),
+        )
+
+    @cached_property
+    def _products(self) -> dict[tuple[float, ...], Combination]:
+        return {}
+
+    def _containing_facet(self, target: Array) -> tuple[Indices | None, Array]:
         """Find the facet that ``target`` is deepest inside, and its barycentric coordinates there."""
         if not len(self.facets):
             return None, target
@@ -83,9 +126,6 @@ class SystemHull:
     def _inverses(self) -> Array:
         """(f, d, d): from a composition to the amounts of each facet's corners."""
         return np.asarray(np.linalg.inv(self.fractions[self.facets].transpose(0, 2, 1)), dtype=np.float64)
-
-    def _formula(self, phase: int) -> str:
-        return _reduced_formula(tuple(self.phases[phase].amounts.items()))
 
 
 def build_system_hull(elements: Sequence[str], entries: Sequence[CompetingEntry]) -> SystemHull:
@@ -138,14 +178,7 @@ def mix(target: Array, fractions: Array, energies: Array) -> Array:
         columns = np.concatenate([columns, entering])
 
 
-@lru_cache(maxsize=4096)
-def _reduced_formula(amounts: tuple[tuple[str, float], ...]) -> str:
-    from pymatgen.core import Composition
-
-    return str(Composition(dict(amounts)).reduced_formula)
-
-
-def _facets(fractions: Array, entries: Sequence[CompetingEntry]) -> NDArray[np.intp]:
+def _facets(fractions: Array, entries: Sequence[CompetingEntry]) -> Indices:
     """Facets of the lower hull by pymatgen's PhaseDiagram, as indices of ``entries``, (f, d)."""
     from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
     from pymatgen.core import Composition

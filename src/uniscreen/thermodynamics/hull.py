@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 from uniscreen.errors import InputError
 from uniscreen.thermodynamics.elements import elemental_references, has_elemental_references
 from uniscreen.thermodynamics.entries import CompetingEntry, amounts_of, by_system, entries_within
+from uniscreen.thermodynamics.reactions import formula_unit, shares_by_formula
+from uniscreen.thermodynamics.uncertainty import difference_uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pymatgen.core import Composition
 
-    from uniscreen.thermodynamics.facets import SystemHull
+    from uniscreen.thermodynamics.facets import Combination, SystemHull
     from uniscreen.thermodynamics.references import ReferenceSet
 
 ON_HULL = 1e-9
@@ -28,14 +30,29 @@ class HullDistance:
 
     ``e_above_hull`` eV/atom, negative where it lies below the hull of its competitors, None where an element
     has no entry; ``formation_energy`` eV/atom, None where an element has no reference; ``missing_terminals``:
-    elements without an entry; ``decomposition``: the competing phases at this composition, formula ->
-    fraction of the atoms.
+    elements without an entry; ``phases``: the competing phases at this composition, each with its share of the atoms.
+
+    ``decomposition_energy``: the candidate's energy minus that of the lowest combination of phases of other
+    compositions, ``products``, eV/atom: what it costs to decompose, negative where it takes energy to. It is the
+    distance to the hull unless a phase of the candidate's own composition is on that. None and empty for elements.
+
+    ``e_above_hull_uncertainty`` and ``formation_energy_uncertainty`` (eV/atom): the standard errors that come from the
+    fitted corrections, and from nothing else; None where they are not known.
     """
 
     e_above_hull: float | None
     formation_energy: float | None
     missing_terminals: tuple[str, ...]
-    decomposition: Mapping[str, float]
+    phases: tuple[tuple[CompetingEntry, float], ...] = ()
+    decomposition_energy: float | None = None
+    products: tuple[tuple[CompetingEntry, float], ...] = ()
+    e_above_hull_uncertainty: float | None = None
+    formation_energy_uncertainty: float | None = None
+
+    @property
+    def decomposition(self) -> Mapping[str, float]:
+        """Shares of the atoms of the competing phases by formula, the largest first."""
+        return shares_by_formula(self.phases)
 
 
 class Hull:
@@ -43,7 +60,7 @@ class Hull:
 
     def __init__(self, references: ReferenceSet) -> None:
         self._references = references
-        self._terminal_energies = {el: entry.energy_per_atom for el, entry in references.terminals.items()}
+        self._terminals = references.terminals
         self._element_energies = _element_energies(references)
         self._systems: dict[tuple[str, ...], SystemHull] = {}
 
@@ -54,18 +71,25 @@ class Hull:
             InputError: ``energy`` is not finite, or ``composition`` is empty.
 
         """
-        candidate = _candidate(composition, energy)
-        formation = formation_energy(candidate.amounts, energy, self._element_energies)
+        return self.place(CompetingEntry("candidate", amounts_of(composition), energy))
+
+    def place(self, candidate: CompetingEntry) -> HullDistance:
+        """Find where a candidate stands; as ``e_above_hull``, with the uncertainties of its corrections.
+
+        Raises:
+            InputError: the energy is not finite.
+
+        """
+        _require_finite(candidate)
         elements = tuple(sorted(candidate.amounts))
-        missing = tuple(element for element in elements if element not in self._terminal_energies)
-        if missing:
-            return HullDistance(None, formation, missing, {})
+        if missing := tuple(element for element in elements if element not in self._terminals):
+            return _without_hull(candidate, self._element_energies, missing)
         if elements not in self._systems:
             from uniscreen.thermodynamics.facets import build_system_hull
 
             self._systems[elements] = build_system_hull(elements, self._references.within(elements))
-        distance, decomposition = _distance(self._systems[elements], candidate)
-        return HullDistance(distance, formation, (), decomposition)
+        system = self._systems[elements]
+        return _placed(candidate, system.lowest_combination(candidate), system, self._element_energies)
 
 
 def formation_energy(amounts: Mapping[str, float], energy: float, elements: Mapping[str, float]) -> float | None:
@@ -83,59 +107,47 @@ def formation_energy(amounts: Mapping[str, float], energy: float, elements: Mapp
     return (energy - reference) / sum(amounts.values())
 
 
-def hull_over_candidates(
-    compositions: Sequence[Composition], energies: Sequence[float], references: ReferenceSet
-) -> list[HullDistance]:
+def hull_over_candidates(candidates: Sequence[CompetingEntry], references: ReferenceSet) -> list[HullDistance]:
     """Distance of each candidate to the hull of all others and the elemental entries of ``references``.
 
-    ``energies`` are total energies, eV, comparable with the references'. A candidate above the hull has its
-    distance to it; one on the hull has minus the energy by which it lies below the hull of all others, so
-    that a more negative number is a more robust phase (another polymorph is one of the others; two identical
-    duplicates get 0). Candidates of a subsystem compete too: Li-O in Li-Co-O. ``decomposition`` is into the
-    others in either case.
+    The candidates' energies are comparable with the references'. A candidate above the hull has its distance to it;
+    one on the hull has minus the energy by which it lies below the hull of all others, so that a more negative number
+    is a more robust phase (another polymorph is one of the others; two identical duplicates get 0). Candidates of a
+    subsystem compete too: Li-O in Li-Co-O. ``phases`` are the others in either case.
 
     Raises:
-        InputError: an energy is not finite, a composition is empty, or there are not as many of one as of the
-        other.
+        InputError: an energy is not finite.
 
     """
     from uniscreen.thermodynamics.facets import build_system_hull
 
-    candidates = _candidates(compositions, energies)
     terminals = references.terminals
     groups = by_system([*terminals.values(), *candidates])
     element_energies = _element_energies(references)
     systems: dict[tuple[str, ...], SystemHull] = {}
     distances = []
     for candidate in candidates:
-        formation = formation_energy(candidate.amounts, candidate.energy, element_energies)
+        _require_finite(candidate)
         elements = tuple(sorted(candidate.amounts))
-        missing = tuple(element for element in elements if element not in terminals)
-        if missing:
-            distances.append(HullDistance(None, formation, missing, {}))
+        if missing := tuple(element for element in elements if element not in terminals):
+            distances.append(_without_hull(candidate, element_energies, missing))
             continue
         if elements not in systems:
             systems[elements] = build_system_hull(elements, entries_within(groups, elements))
-        distance, decomposition = _distance(systems[elements], candidate)
-        if distance <= ON_HULL:
-            distance, decomposition = _distance(systems[elements].without(candidate), candidate)
-        distances.append(HullDistance(distance, formation, (), decomposition))
+        system = systems[elements]
+        lowest = system.lowest_combination(candidate)
+        if candidate.energy_per_atom - lowest.energy_per_atom <= ON_HULL:
+            lowest = system.without(candidate).lowest_combination(candidate)
+        distances.append(_placed(candidate, lowest, system, element_energies))
     return distances
 
 
-def _candidates(compositions: Sequence[Composition], energies: Sequence[float]) -> list[CompetingEntry]:
-    if len(compositions) != len(energies):
-        raise InputError(f"Got {len(compositions)} compositions and {len(energies)} energies, expected one for each.")
-    pairs = zip(compositions, energies, strict=True)
-    return [_candidate(composition, energy, str(n)) for n, (composition, energy) in enumerate(pairs)]
-
-
-def _candidate(composition: Composition, energy: float, name: str = "candidate") -> CompetingEntry:
-    if not math.isfinite(energy):
+def _require_finite(candidate: CompetingEntry) -> None:
+    if not math.isfinite(candidate.energy):
         raise InputError(
-            f"The energy of {composition} is {energy} eV; a hull distance needs a finite total energy in eV."
+            f"The energy of {formula_unit(candidate.amounts)[0]} is {candidate.energy} eV; a hull distance needs a "
+            "finite total energy in eV."
         )
-    return CompetingEntry(name, amounts_of(composition), float(energy))
 
 
 def _element_energies(references: ReferenceSet) -> dict[str, float]:
@@ -145,7 +157,25 @@ def _element_energies(references: ReferenceSet) -> dict[str, float]:
     return {**table, **{el: entry.energy_per_atom for el, entry in references.terminals.items()}}
 
 
-def _distance(system: SystemHull, candidate: CompetingEntry) -> tuple[float, dict[str, float]]:
-    """Distance (eV/atom) of ``candidate`` to the hull of ``system``, and the phases there."""
-    energy, weights = system.lowest_combination(candidate)
-    return candidate.energy_per_atom - energy, weights
+def _without_hull(candidate: CompetingEntry, elements: Mapping[str, float], missing: tuple[str, ...]) -> HullDistance:
+    formation = formation_energy(candidate.amounts, candidate.energy, elements)
+    uncertainty = None if formation is None else difference_uncertainty(candidate)
+    return HullDistance(None, formation, missing, formation_energy_uncertainty=uncertainty)
+
+
+def _placed(
+    candidate: CompetingEntry, lowest: Combination, system: SystemHull, elements: Mapping[str, float]
+) -> HullDistance:
+    """Place ``candidate`` above (or below) ``lowest``, its competitors in ``system``."""
+    energy = candidate.energy_per_atom
+    products = system.products(candidate, lowest)
+    return HullDistance(
+        e_above_hull=energy - lowest.energy_per_atom,
+        formation_energy=formation_energy(candidate.amounts, candidate.energy, elements),
+        missing_terminals=(),
+        phases=lowest.phases,
+        decomposition_energy=None if products is None else energy - products.energy_per_atom,
+        products=() if products is None else products.phases,
+        e_above_hull_uncertainty=difference_uncertainty(candidate, lowest.phases),
+        formation_energy_uncertainty=difference_uncertainty(candidate),  # elements have no corrections
+    )

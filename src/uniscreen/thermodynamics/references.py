@@ -20,7 +20,6 @@ from uniscreen.thermodynamics.entries import (
     CompetingEntry,
     EntriesBySystem,
     ParsedEntry,
-    amounts_of,
     by_system,
     describe,
     entries_within,
@@ -31,7 +30,6 @@ from uniscreen.thermodynamics.entries import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from pymatgen.core import Composition
     from pymatgen.entries.computed_entries import ComputedEntry
 
 THERMO_TYPES = {"PBE": "GGA_GGA+U", "r2SCAN": "R2SCAN"}
@@ -93,7 +91,9 @@ class ReferenceSet:
         """
         table = elemental_references(functional)
         return cls(
-            entries=tuple(CompetingEntry(f"element-{el}", {el: 1.0}, energy) for el, energy in table.items()),
+            entries=tuple(
+                CompetingEntry(f"element-{el}", {el: 1.0}, energy, uncertainties={}) for el, energy in table.items()
+            ),
             functional=functional,
             scheme=CorrectionScheme.NOT_NEEDED,
             source=TABLE_NAME,
@@ -103,10 +103,9 @@ class ReferenceSet:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def with_phases(self, phases: Iterable[tuple[str, Composition, float]]) -> ReferenceSet:
-        """Add phases, each an id, a composition and its total energy (eV) in the set's own scheme."""
-        added = [CompetingEntry(name, amounts_of(composition), energy) for name, composition, energy in phases]
-        return replace(self, entries=(*self.entries, *added))
+    def with_entries(self, entries: Iterable[CompetingEntry]) -> ReferenceSet:
+        """Add entries, of the set's own functional and scheme."""
+        return replace(self, entries=(*self.entries, *entries))
 
     @cached_property
     def terminals(self) -> dict[str, CompetingEntry]:
