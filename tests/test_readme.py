@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from uniscreen.cli.main import main
+from uniscreen.screening.columns import COLUMN_TYPES, SELF_CONSISTENT_TYPES
 from uniscreen.screening.committee_table import COMMITTEE_TYPES, MODEL_TYPES, model_column
 from uniscreen.screening.record import STATUSES
-from uniscreen.screening.results import COLUMN_TYPES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
 
 def test_every_column_status_and_option_is_described():
     of_each_model = [model_column(name, "NAME") for name in MODEL_TYPES]
-    for name in (*COLUMN_TYPES, *COMMITTEE_TYPES, *of_each_model, *STATUSES):
+    for name in (*COLUMN_TYPES, *SELF_CONSISTENT_TYPES, *COMMITTEE_TYPES, *of_each_model, *STATUSES):
         assert f"`{name}`" in README, name
     options = re.findall(r"(--[a-z][a-z-]+)", CliRunner().invoke(main, ["screen", "--help"]).output)
     for option in {*options} - {"--help", "--model"}:

@@ -1,5 +1,6 @@
 """The command line: help at once, errors in one line, results where they are said to be."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,38 @@ def test_references_of_another_functional_are_refused_before_anything_runs(tmp_p
     message = error_of(DEMO, "--references", tmp_path / "refs.json", "--out", tmp_path / "out")
     assert "r2SCAN" in message
     assert "PBE" in message
+    assert not (tmp_path / "out").exists()
+
+
+OXIDE = {"name": "MP2020 anion correction (oxide)", "adj_per_atom": -0.687, "n_atoms": 1, "uncertainty_per_atom": 0.002}
+
+
+@pytest.mark.parametrize(
+    ("model", "run_type", "adjustments", "theirs", "ours"),
+    [
+        ("chgnet-r2scan", "GGA", [OXIDE], "PBE (corrections: MP2020)", "r2SCAN energies (corrections: none)"),
+        ("chgnet-0.3.0", "R2SCAN", [], "r2SCAN (corrections: none)", "PBE energies (corrections: MP2020)"),
+        ("chgnet-0.3.0", "GGA", [], "PBE (corrections: none)", "PBE energies (corrections: MP2020)"),
+    ],
+    ids=["functional of the model", "functional of the references", "raw references"],
+)
+def test_a_hull_that_does_not_match_the_model_is_refused(tmp_path, model, run_type, adjustments, theirs, ours):
+    correction = sum(item["adj_per_atom"] * item["n_atoms"] for item in adjustments)
+    oxide = {"composition": {"Mg": 1, "O": 1}, "energy": -11.9, "entry_id": "MgO", "parameters": {"run_type": run_type}}
+    oxide |= {"correction": correction, "energy_adjustments": adjustments}
+    magnesium = {"composition": {"Mg": 1}, "energy": -1.6, "entry_id": "Mg", "parameters": {"run_type": run_type}}
+    (tmp_path / "refs.json").write_text(json.dumps([magnesium, oxide]))
+    message = error_of(DEMO, "--model", model, "--references", tmp_path / "refs.json", "--out", tmp_path / "out")
+    assert model in message
+    assert "refs.json" in message
+    assert theirs in message
+    assert ours in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_self_consistent_needs_references_with_structures(tmp_path):
+    message = error_of(DEMO, "--self-consistent", "--out", tmp_path / "out")
+    assert "--references FILE" in message
     assert not (tmp_path / "out").exists()
 
 

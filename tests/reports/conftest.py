@@ -9,7 +9,7 @@ from pymatgen.core import Composition
 
 from uniscreen.potentials.cards import find_card
 from uniscreen.reports.results import NUMBER_COLUMNS, TEXT_COLUMNS
-from uniscreen.thermodynamics import Hull, HullDistance, ReferenceSet, hull_over_candidates
+from uniscreen.thermodynamics import CompetingEntry, Hull, HullDistance, ReferenceSet, hull_over_candidates
 
 RUN = {
     "uniscreen": "0.1.0",
@@ -43,9 +43,15 @@ def results_table(rows, references, hull):
         for row, c in zip(ok, compositions, strict=True)
     ]
     if all("e_above_hull_eV_per_atom" in row for row in ok):
-        distances = [HullDistance(None, None, (), {})] * len(ok)
+        distances = [HullDistance(None, None, ())] * len(ok)
     elif hull == "candidates":
-        distances = hull_over_candidates(compositions, energies, references)
+        distances = hull_over_candidates(
+            [
+                CompetingEntry(row["id"], c.get_el_amt_dict(), e)
+                for row, c, e in zip(ok, compositions, energies, strict=True)
+            ],
+            references,
+        )
     else:
         fixed = Hull(references)
         distances = [fixed.e_above_hull(c, e) for c, e in zip(compositions, energies, strict=True)]

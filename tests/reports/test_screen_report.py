@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 import shutil
 import subprocess
 from collections import Counter
 from html.parser import HTMLParser
+from itertools import combinations
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -214,6 +216,71 @@ def test_diagram_over_fixed_references(report, dft, make_candidate):
     line = page.figures["diagram-1"]["data"][0]
     assert min(y for y in line["y"] if y is not None) == pytest.approx((-7.2 + 1.3 + 1.8) / 2)
     assert "they do not compete with each other" in page.text
+
+
+def test_four_elements_are_a_tetrahedron(report, make_candidate):
+    rows = [make_candidate("four", "LiCoNiO4", -1.9), make_candidate("two", "Li2O", -2.0)]
+    page = report(rows)
+    assert list(page.diagrams()) == ["Li-Co-Ni-O", "Li-O"]
+    traces = page.figures["diagram-1"]["data"]
+    assert {trace["type"] for trace in traces} == {"scatter3d"}
+    points = {
+        hover.split("<br>")[1].split(":")[0]: place
+        for trace in traces
+        for hover, *place in zip(trace.get("hovertext", []), trace["x"], trace["y"], trace["z"], strict=False)
+    }
+    lithium, cobalt, nickel, oxygen = (points[f"element-{el}"] for el in ("Li", "Co", "Ni", "O"))
+    corners = (lithium, cobalt, nickel, oxygen)
+    assert {round(math.dist(a, b), 9) for a, b in combinations(corners, 2)} == {1.0}
+    mean = [(a + b + c + 4 * d) / 7 for a, b, c, d in zip(*corners, strict=True)]
+    assert points["four"] == pytest.approx(mean)
+    assert points["two"] == pytest.approx([(2 * a + d) / 3 for a, d in zip(lithium, oxygen, strict=True)])
+    named = {text for trace in traces for text in trace.get("text", [])}
+    assert {"Li", "Co", "Ni", "O", "LiCoNiO<sub>4</sub>", "Li<sub>2</sub>O"} <= named
+
+
+def test_decomposition_and_errors_stand_in_the_table(report, make_candidate):
+    page = report(
+        [
+            make_candidate(
+                "a",
+                "Li2O2",
+                -1.5,
+                decomposition_reaction="Li2O2 -> Li2O + 0.5 O2",
+                decomposition_energy_eV_per_atom=-0.0289,
+                e_above_hull_uncertainty_eV_per_atom=0.0086,
+                formation_energy_uncertainty_eV_per_atom=0.00861,
+            ),
+            make_candidate("b", "Li", 0.0, e_above_hull_uncertainty_eV_per_atom=0.00001),
+        ]
+    )
+    assert page.column("top", "Decomposes into")[0] == "Li2O + 0.5\N{NO-BREAK SPACE}O2"
+    assert page.column("top", "Decomposition energy, meV/atom")[0] == f"{MINUS}28.9"
+    assert page.column("top", "E above hull, meV/atom")[0].endswith(" ± 8.6")
+    assert page.column("top", "Formation energy, eV/atom")[0] == f"{MINUS}1.500 ± 0.009"
+    assert "±" not in page.column("top", "E above hull, meV/atom")[1]
+    assert "not the error of the potential" in page.text
+    assert "Self-consistent" not in page.text
+
+
+def test_named_corrections_are_not_taken_for_columns_of_the_input(report, make_candidate):
+    page = report(
+        [
+            make_candidate(
+                "a",
+                "CoO",
+                -1.2,
+                correction_anion_oxide_eV_per_atom=-0.34,
+                correction_mixing_Co_eV_per_atom=-0.8,
+                correction_by_hand=1.0,
+                e_above_hull_self_consistent_eV_per_atom=0.0123,
+                decomposition_self_consistent="1.000 CoO",
+            )
+        ]
+    )
+    headings = [cell["text"] for cell in page.tables["top"][0]]
+    assert [name for name in headings if name.startswith("correction")] == ["correction_by_hand"]
+    assert page.column("top", "Self-consistent, meV/atom") == ["12.3"]
 
 
 def test_missing_terminal_is_said_and_not_drawn(report, dft, make_candidate):

@@ -1,6 +1,7 @@
 """From records to the table: ranks, flags, corrections, what a spreadsheet sees."""
 
 import io
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,19 @@ import pytest
 from ase.build import bulk
 
 from uniscreen.potentials import find_card
+from uniscreen.screening.columns import COLUMN_TYPES
+from uniscreen.screening.competition import Competition, ModelReferences
+from uniscreen.screening.corrections import correction_of, hull_scheme, required_correction
 from uniscreen.screening.outputs import csv_bytes, write_outputs
 from uniscreen.screening.record import Crystal, Record
-from uniscreen.screening.results import COLUMN_TYPES, Competition, hull_scheme, required_correction, results_table
-from uniscreen.thermodynamics import CorrectionScheme, ReferenceSet, elemental_references
+from uniscreen.screening.results import results_table
+from uniscreen.thermodynamics import (
+    CompetingEntry,
+    Correction,
+    CorrectionScheme,
+    ReferenceSet,
+    elemental_references,
+)
 
 CARD = find_card("chgnet-0.3.0")
 MU = elemental_references("PBE")
@@ -41,13 +51,15 @@ def made(index, symbols, formation_energy, status="ok", **changes) -> Record:
         space_group_initial="Fm-3m (225)",
         space_group_final="Fm-3m (225)",
         crystal=Crystal.of(atoms, moments=False),
+        correction=correction_of(atoms, energy),
+        initial_correction=correction_of(atoms, energy),
     )
     return replace(record, **changes)
 
 
-def table_of(*records, columns=None, against=None):
+def table_of(*records, columns=None, against=None, card=CARD):
     columns = pd.DataFrame(index=range(len(records))) if columns is None else columns
-    return results_table(records, CARD, against or competition(), columns)
+    return results_table(records, card, against or competition(), columns)
 
 
 def test_ranks_by_hull_distance_and_numbers_are_per_atom():
@@ -110,12 +122,111 @@ def test_mp2020_is_applied_to_raw_energies_only():
     assert required_correction(CARD) is CorrectionScheme.NONE
     assert required_correction(raw) is CorrectionScheme.MP2020
     assert hull_scheme(CARD) is hull_scheme(raw) is CorrectionScheme.MP2020
-    table = results_table([made(0, "MgO", -1.0)], raw, competition(), pd.DataFrame(index=[0]))
+    table = table_of(made(0, "MgO", -1.0), card=raw)
     # MP2020 oxide correction: -0.687 eV per O (Wang et al. 2021), half of the atoms are O.
     np.testing.assert_allclose(table["correction_eV_per_atom"], -0.687 / 2, atol=1e-9)
     np.testing.assert_allclose(table["formation_energy_eV_per_atom"], -1.0 - 0.687 / 2, atol=1e-9)
     assert required_correction(find_card("chgnet-r2scan")) is CorrectionScheme.NONE
     assert hull_scheme(find_card("chgnet-r2scan")) is CorrectionScheme.NONE
+
+
+RAW = replace(CARD, energy_convention="raw")
+OXIDE, PEROXIDE, COBALT = (
+    "MP2020 anion correction (oxide)",
+    "MP2020 anion correction (peroxide)",
+    "MP2020 GGA/GGA+U mixing correction (Co)",
+)
+
+
+def test_each_named_correction_has_its_column_and_they_add_up():
+    table = table_of(made(0, "CoO", -1.0), made(1, "MgO", -2.0), made(2, "NaCl", -2.0), card=RAW).set_index("id")
+    named = [name for name in table if name.startswith(("correction_anion_", "correction_mixing_"))]
+    assert named == [
+        "correction_anion_Cl_eV_per_atom",
+        "correction_anion_oxide_eV_per_atom",
+        "correction_mixing_Co_eV_per_atom",
+    ]
+    # eV per corrected atom of Wang et al. (2021), one of the two atoms each
+    np.testing.assert_allclose(table.loc["c0", named].tolist(), [0.0, -0.687 / 2, -1.638 / 2])
+    np.testing.assert_allclose(table.loc["c2", named].tolist(), [-0.614 / 2, 0.0, 0.0])
+    np.testing.assert_allclose(table[named].sum(axis=1), table["correction_eV_per_atom"])
+    np.testing.assert_allclose(
+        table["energy_eV_per_atom"] + table["correction_eV_per_atom"], table["corrected_energy_eV_per_atom"]
+    )
+
+
+def test_corrected_models_have_no_correction_column_but_an_uncertainty():
+    table = table_of(made(0, "CoO", -1.0))
+    assert not [name for name in table if name.startswith(("correction_anion_", "correction_mixing_"))]
+    assert table["correction_eV_per_atom"].tolist() == table["correction_unrelaxed_eV_per_atom"].tolist() == [0.0]
+    np.testing.assert_allclose(table["formation_energy_uncertainty_eV_per_atom"], np.hypot(0.002, 0.006) / 2)
+    np.testing.assert_allclose(table["e_above_hull_uncertainty_eV_per_atom"], np.hypot(0.002, 0.006) / 2)
+
+
+def test_uncertainty_is_null_where_there_is_no_scheme():
+    record = replace(made(0, "MgO", -1.0), correction=None, initial_correction=None)
+    references = replace(ReferenceSet.from_elements("PBE"), functional="r2SCAN", scheme=CorrectionScheme.NONE)
+    table = table_of(record, card=find_card("chgnet-r2scan"), against=Competition(references, among_candidates=False))
+    assert table["e_above_hull_eV_per_atom"].notna().all()
+    assert table["e_above_hull_uncertainty_eV_per_atom"].isna().all()
+    assert table["formation_energy_uncertainty_eV_per_atom"].isna().all()
+
+
+def test_a_changed_correction_class_is_flagged_with_both_values():
+    given = Correction({PEROXIDE: -0.465, COBALT: -1.638}, {PEROXIDE: 0.0172, COBALT: 0.006})
+    changed = replace(made(0, "CoO", -1.0), initial_correction=given)
+    table = table_of(changed, made(1, "CoO", -0.9), card=RAW).set_index("id")
+    assert table["flags"].to_dict() == {"c0": "correction_class_changed", "c1": ""}
+    np.testing.assert_allclose(table.loc["c0", "correction_eV_per_atom"], -(0.687 + 1.638) / 2)
+    np.testing.assert_allclose(table.loc["c0", "correction_unrelaxed_eV_per_atom"], -(0.465 + 1.638) / 2)
+    assert table_of(changed)["flags"].tolist() == [""]  # its energy holds the correction of its training labels
+
+
+def test_decomposition_columns():
+    table = table_of(made(0, "NaCl", -1.7), made(1, "NaCl", -2.0), made(2, "Na", 0.1)).set_index("id")
+    assert table["decomposition"].to_dict() == {"c0": "1.000 NaCl", "c1": "1.000 NaCl", "c2": "1.000 Na"}
+    assert table["decomposition_reaction"].to_dict() == {
+        "c0": "NaCl -> 0.5 Cl2 + Na",
+        "c1": "NaCl -> 0.5 Cl2 + Na",
+        "c2": "",
+    }
+    np.testing.assert_allclose(table["decomposition_energy_eV_per_atom"].loc[["c0", "c1", "c2"]], [-1.7, -2.0, np.nan])
+
+
+def test_distances_to_the_hull_of_the_model():
+    references = ReferenceSet.from_elements("PBE")
+    salt = CompetingEntry("salt", {"Na": 1.0, "Cl": 1.0}, MU["Na"] + MU["Cl"] - 4.0)  # -2 eV/atom by DFT
+    fixed = Competition(references.with_entries([salt]), among_candidates=False)
+    own = references.with_entries([replace(salt, energy=salt.energy + 0.2)])  # -1.9 eV/atom by the model
+    records = [made(0, "NaCl", -1.95), made(1, "MgO", -1.0)]
+    frame = pd.DataFrame(index=[0, 1])
+    table = results_table(records, CARD, fixed, frame, ModelReferences(own, {}, "key")).set_index("id")
+    np.testing.assert_allclose(table["e_above_hull_eV_per_atom"], [-1.0, 0.05], atol=1e-12)
+    np.testing.assert_allclose(table["e_above_hull_self_consistent_eV_per_atom"], [-1.0, -0.05], atol=1e-12)
+    assert table.loc["c0", "decomposition_self_consistent"] == "1.000 NaCl"
+    assert table["flags"].to_dict() == {"c1": "far_below_hull", "c0": ""}
+    lacking = ModelReferences(references, {"salt": "exploded"}, "key")
+    table = results_table(records, CARD, fixed, frame, lacking).set_index("id")
+    assert table.loc["c0", "flags"] == "reference_without_energy:salt"
+    assert table.loc["c1", "flags"] == "far_below_hull"
+    np.testing.assert_allclose(table.loc["c0", "e_above_hull_self_consistent_eV_per_atom"], -1.95)
+
+
+def test_a_terminal_that_the_model_could_not_evaluate():
+    references = ReferenceSet.from_elements("PBE")
+    without = tuple(entry for entry in references.entries if entry.elements != {"Cl"})
+    own = ModelReferences(replace(references, entries=without), {"element-Cl": "failed: boom"}, "key")
+    fixed = Competition(references, among_candidates=False)
+    table = results_table([made(0, "NaCl", -0.05)], CARD, fixed, pd.DataFrame(index=[0]), own)
+    assert table["e_above_hull_self_consistent_eV_per_atom"].isna().all()
+    assert table["e_above_hull_eV_per_atom"].notna().all()
+    assert table["flags"].tolist() == ["reference_without_energy:element-Cl"]
+
+
+def test_records_survive_the_round_trip():
+    record = made(0, "CoO", -1.0)
+    assert record.correction.adjustments.keys() == {OXIDE, COBALT}
+    assert Record.from_dict(json.loads(json.dumps(record.as_dict()))) == record
 
 
 def test_text_that_a_spreadsheet_would_run_is_defused_and_numbers_are_not():

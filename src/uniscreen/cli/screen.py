@@ -51,6 +51,12 @@ if TYPE_CHECKING:
     help="Competing entries (JSON of pymatgen ComputedEntries) for the hull; 'mp': those of the Materials Project; "
     "'elements': DFT elemental energies, and the candidates compete with each other.",
 )
+@click.option(
+    "--self-consistent",
+    is_flag=True,
+    help="Evaluate the references with the model too, once (kept in the user's cache), and give the distance to their "
+    "hull as well.",
+)
 @click.option("--no-relax", is_flag=True, help="Evaluate the structures as they are given.")
 @click.option("--fmax", type=float, default=0.05, show_default=True, help="Largest force left, eV/Å, cell included.")
 @click.option("--max-steps", type=int, default=500, show_default=True, help="Most relaxation steps a candidate.")
@@ -73,6 +79,7 @@ def screen(
     workers: int | None,
     top: int,
     *,
+    self_consistent: bool,
     restart: bool,
     quiet: bool,
     no_relax: bool,
@@ -96,6 +103,7 @@ def screen(
                 models,
                 out=out,
                 references=references,
+                self_consistent=self_consistent,
                 workers=workers,
                 restart=restart,
                 on_progress=on_progress,
@@ -140,17 +148,24 @@ def _progress(
     with Bar(*columns, console=Console(stderr=True), expand=True) as bar:
         task = bar.add_task("screening", total=None, rate="", counts="loading the model")
 
+        shown = ""
+
         def update(progress: Progress) -> None:
+            nonlocal shown
+            what = ": ".join(filter(None, (progress.model, progress.what)))
+            if what != shown:
+                bar.reset(task)
+            shown = what
             elapsed = bar.tasks[0].elapsed or 0.0
             fresh = progress.n_done - progress.resumed
             counts = ", ".join(f"{n} {status}" for status, n in sorted(progress.done.items(), key=_most_first))
-            model = f"{progress.model}: " if progress.model else ""
+            what = f"{what}: " if what else ""
             bar.update(
                 task,
                 total=progress.total,
                 completed=progress.n_done,
                 rate=f"{fresh / elapsed:.2f}/s" if fresh and elapsed else "",
-                counts=model + (counts or "loading the model"),
+                counts=what + (counts or "loading the model"),
             )
 
         def fetched(what: str, done: int, total: int) -> None:
@@ -193,6 +208,12 @@ def _print_summary(run: ScreenRun, report: Path, top: int) -> None:
     within = ", ".join(f"{int((above <= limit / 1000).sum())} within {limit}" for limit in (0, 25, 50, 100))
     distance = f"Mean distance of {len(run.models)} models" if committee else "Distance"
     console.print(f"{distance} to the hull: {within} meV/atom", highlight=False, soft_wrap=True)
+    if run.model_references is not None and (missing := run.model_references.missing):
+        click.echo(
+            f"Warning: {len(missing)} references have no energy of the model, so the self-consistent hull lacks them: "
+            f"{', '.join(list(missing)[:10])}{' ...' if len(missing) > 10 else ''}; reasons in run.json.",
+            err=True,
+        )
     if top > 0 and len(ranked):
         console.print(_first_rows(ranked.head(top), committee=committee))
     for name in (report.name, "results.csv", "results.parquet", "relaxed.extxyz", "run.json"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,11 @@ FLAGS = {
     "minimum, and what was found may have little to do with it.",
     "large_forces": "More than 0.5 eV/Å is left on an atom: the crystal was not relaxed, or not to its end, and its "
     "energy is not that of a minimum.",
+    "correction_class_changed": "Relaxing changed what the Materials Project's corrections take the crystal for, such "
+    "as a superoxide for an oxide, so its corrected energy jumped. Both corrections are in results.parquet "
+    "(correction_eV_per_atom and correction_unrelaxed_eV_per_atom); look at the anions of the relaxed crystal.",
+    "reference_without_energy": "A phase (its id after the colon) at the candidate's place on the fixed hull could not "
+    "be evaluated with the potential, so it is missing from the self-consistent hull, which may be too high there.",
     "far_below_hull": "Further below the hull than new phases usually are. More often a missing competing "
     "phase or a failure of the potential than a discovery; check these first.",
     "models_disagree": "Some models put the candidate on or below the hull and others above it, or the standard "
@@ -62,6 +68,8 @@ def notes(results: ScreenResults) -> list[Note]:
     return [
         Note("A potential, not a calculation", _potential(results)),
         Note("Uncertainty of one distance", _uncertainty(results)),
+        Note("What ± means", _correction_uncertainty(results)),
+        Note("Decomposition", _decomposition(results)),
         Note("The hull knows only the competitors it was given", _competitors(results)),
         Note("Negative distances", _negative(results)),
         Note("Functional and corrections", _corrections(results)),
@@ -124,6 +132,35 @@ def _uncertainty(results: ScreenResults) -> str:
         "decided. The thresholds of 25, 50 and 100 meV/atom say how many calculations a choice costs, not how "
         "many candidates are stable. Errors of chemically similar phases partly cancel, so an order among them "
         "is worth more than an absolute distance."
+    )
+
+
+def _correction_uncertainty(results: ScreenResults) -> str:
+    if results.ok["e_above_hull_uncertainty_eV_per_atom"].isna().all():
+        return "No uncertainty is given: the energies have no fitted corrections, or those of the references have none."
+    return (
+        "The standard error that a distance inherits from the Materials Project's fitted corrections (MP2020; Wang et "
+        "al., Sci. Rep. 11, 15496 (2021)), those in the candidate's energy and in its competitors'. A correction that "
+        "both hold is the same fitted number, so its error cancels as far as they hold as much of it per atom: oxides "
+        "that compete with oxides show none. It is not the error of the potential, nor of DFT, both usually "
+        "far larger."
+    )
+
+
+def _decomposition(results: ScreenResults) -> str:
+    sentence = (
+        "The decomposition energy compares a candidate with the phases of other compositions only, so a stable one has "
+        "a negative number: the energy it takes to decompose it. It equals the distance to the hull unless a phase of "
+        "the candidate's own composition is on the hull."
+    )
+    if not results.self_consistent:
+        return sentence
+    run = results.section("references").get("self_consistent")
+    failed = run.get("n_without_energy", 0) if isinstance(run, Mapping) else 0
+    lacking = f" It lacks {plural(failed, 'reference')} that could not be evaluated (see Provenance)." if failed else ""
+    return (
+        f"{sentence} The self-consistent distance is to the hull of the same references relaxed with the potential, so "
+        f"that errors common to chemically similar phases cancel.{lacking}"
     )
 
 

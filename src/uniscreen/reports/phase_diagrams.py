@@ -1,4 +1,4 @@
-"""Phase diagrams of the chemical systems of two and three elements among the candidates."""
+"""Phase diagrams of the chemical systems of two to four elements among the candidates."""
 
 from __future__ import annotations
 
@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from uniscreen.reports.figures import INK, QUIET, axis, base_layout
+from uniscreen.reports.diagram_marks import (
+    by_composition,
+    candidate_groups,
+    hover,
+    label_style,
+    labels,
+    layout,
+    marks,
+    place,
+    reference_groups,
+)
+from uniscreen.reports.figures import INK, QUIET, axis
 from uniscreen.reports.phases import Phase, candidate_phases, competing_phases, hull_and_tie_lines
-from uniscreen.reports.text import chemical, number, plotly_text
+from uniscreen.reports.tetrahedron import tetrahedron
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +32,12 @@ if TYPE_CHECKING:
     from uniscreen.thermodynamics import ReferenceSet
 
 MOST_DIAGRAMS = 12
-_SAME_HOVER = 10
-"""Candidates of one composition named in one hover text of a ternary diagram."""
+
+_SIDE = 330.0
+"""Pixels of a side of a ternary diagram, about."""
+
+_WIDTH, _HEIGHT = 430.0, 270.0
+"""Pixels of a binary diagram within its axes, about."""
 
 
 @dataclass(frozen=True)
@@ -43,28 +58,8 @@ class Diagrams:
     without_reference: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Class:
-    """How candidates up to a distance to the hull are drawn; open and filled marks differ in print too."""
-
-    label: str
-    most_meV: float  # noqa: N815
-    colour: str
-    symbol: str
-    size: int
-
-
-_CLASSES = (
-    _Class("on or below the hull", 0.0, "#0f5c4d", "diamond", 12),
-    _Class("up to 25 meV/atom above", 25.0, "#2a6293", "circle", 10),
-    _Class("25 to 100 meV/atom", 100.0, "#c8862b", "circle", 9),
-    _Class("more than 100 meV/atom", math.inf, "#8d99a6", "circle-open", 8),
-)
-_NO_DISTANCE = _Class("no distance", math.nan, "#8d99a6", "x-thin-open", 8)
-
-
 def phase_diagrams(results: ScreenResults, references: ReferenceSet) -> Diagrams:
-    """Draw the systems of two or three elements that hold most compound candidates.
+    """Draw the systems of two to four elements that hold most compound candidates.
 
     Candidates of subsystems count and are drawn too: Li2O in Li-Co-O.
     """
@@ -72,7 +67,7 @@ def phase_diagrams(results: ScreenResults, references: ReferenceSet) -> Diagrams
     groups: dict[frozenset[str], list[Phase]] = defaultdict(list)
     for phase in candidates:
         groups[frozenset(phase.fractions)].append(phase)
-    sizes = {system: _n_compounds(groups, system) for system in groups if len(system) in (2, 3)}
+    sizes = {system: _n_compounds(groups, system) for system in groups if len(system) in _DRAW}
     known = {system: n for system, n in sizes.items() if system <= references.terminals.keys()}
     order = sorted(known, key=lambda system: (-known[system], len(system), sorted(system)))
     drawn = []
@@ -81,8 +76,8 @@ def phase_diagrams(results: ScreenResults, references: ReferenceSet) -> Diagrams
         inside = [phase for part in _subsystems(system) for phase in groups.get(part, ())]
         others = competing_phases(elements, references, elements_only=results.hull_of_candidates)
         competing = [*others, *inside] if results.hull_of_candidates else others
-        draw = _binary if len(elements) == 2 else _ternary
-        drawn.append(Diagram("-".join(elements), known[system], draw(elements, competing, others, inside)))
+        figure = _DRAW[len(elements)](elements, competing, others, inside)
+        drawn.append(Diagram("-".join(elements), known[system], figure))
     return Diagrams(
         tuple(drawn),
         max(len(order) - MOST_DIAGRAMS, 0),
@@ -98,32 +93,30 @@ def _binary(
     last = elements[1]
     stable, pairs = hull_and_tie_lines(elements, competing)
     figure = go.Figure(_lines(pairs, lambda phase: (phase.fractions.get(last, 0.0), phase.formation_energy)))
-    for style, phases in (*_reference_groups(others, stable), *_candidate_groups(inside)):
+    for style, phases in (*reference_groups(others, stable), *candidate_groups(inside)):
         figure.add_trace(
             go.Scatter(
                 x=[phase.fractions.get(last, 0.0) for phase in phases],
                 y=[phase.formation_energy for phase in phases],
-                hovertext=[_hover([phase]) for phase in phases],
-                **_marks(style),
+                hovertext=[hover([phase]) for phase in phases],
+                **marks(style),
             )
         )
-    labels = {phase.formula: phase for phase in stable}
-    figure.add_trace(
-        go.Scatter(
-            x=[phase.fractions.get(last, 0.0) for phase in labels.values()],
-            y=[phase.formation_energy for phase in labels.values()],
-            text=[str(chemical(formula)) for formula in labels],
-            textposition="bottom center",
-            **_label_style(),
-        )
-    )
     lowest = min([0.0, *(phase.formation_energy for phase in (*stable, *inside))])
     highest = max([0.0, *(phase.formation_energy for phase in inside)])
+    # Elements far above their ground state, or a failure of the potential, do not squeeze the hull.
+    highest = min(highest, max(0.5 * abs(lowest), 0.2))
     room = max(highest - lowest, 0.05)
+    bottom, top = lowest - 0.16 * room, highest + 0.1 * room
+    named = {phase.formula: phase for phase in sorted(stable, key=lambda phase: -len(phase.fractions))}
+    x = [phase.fractions.get(last, 0.0) for phase in named.values()]
+    y = [phase.formation_energy for phase in named.values()]
+    pixels = [(_WIDTH * a / 1.1, _HEIGHT * (top - b) / (top - bottom)) for a, b in zip(x, y, strict=True)]
+    figure.add_trace(go.Scatter(x=x, y=y, **labels(list(named), pixels, "bottom center"), **label_style()))
     figure.update_layout(
-        **_layout(),
+        **layout(440),
         xaxis=axis(f"Atomic fraction of {last} in {'-'.join(elements)}", range=[-0.05, 1.05]),
-        yaxis=axis("Formation energy, eV/atom", range=[lowest - 0.16 * room, highest + 0.1 * room]),
+        yaxis=axis("Formation energy, eV/atom", range=[bottom, top]),
     )
     return figure
 
@@ -145,30 +138,28 @@ def _ternary(
             showlegend=False,
         )
     )
-    references, candidates = _by_composition(others), _by_composition(inside)
+    references, candidates = by_composition(others), by_composition(inside)
     lowest = [phases[0] for phases in candidates.values()]
-    marks = [(style, phases, references) for style, phases in _reference_groups(others, stable)]
-    marks += [(style, phases, candidates) for style, phases in _candidate_groups(lowest)]
-    for style, phases, at_place in marks:
+    groups = [(style, phases, references) for style, phases in reference_groups(others, stable)]
+    groups += [(style, phases, candidates) for style, phases in candidate_groups(lowest)]
+    for style, phases, at_place in groups:
         figure.add_trace(
             go.Scatterternary(
                 **_corners(corner_of, phases),
-                hovertext=[_hover(at_place[_place(phase)]) for phase in phases],
-                **_marks(style),
+                hovertext=[hover(at_place[place(phase)]) for phase in phases],
+                **marks(style),
             )
         )
     compounds = {phase.formula: phase for phase in stable if len(phase.fractions) > 1}
-    figure.add_trace(
-        go.Scatterternary(
-            **_corners(corner_of, list(compounds.values())),
-            text=[str(chemical(formula)) for formula in compounds],
-            textposition="top center",
-            **_label_style(),
-        )
-    )
+    corners = _corners(corner_of, list(compounds.values()))
+    pixels = [
+        (_SIDE * (c + a / 2), _SIDE * math.sqrt(3) / 2 * (1 - a))
+        for a, c in zip(corners["a"], corners["c"], strict=True)
+    ]
+    figure.add_trace(go.Scatterternary(**corners, **labels(list(compounds), pixels), **label_style()))
     side = {"showticklabels": False, "ticks": "", "linecolor": QUIET, "showgrid": False}
     figure.update_layout(
-        **_layout(),
+        **layout(560),
         ternary={
             "sum": 1,
             "bgcolor": "white",
@@ -195,81 +186,8 @@ def _lines(pairs: Iterable[tuple[Phase, Phase]], place: Any) -> Any:
     )
 
 
-def _reference_groups(others: Sequence[Phase], stable: Sequence[Phase]) -> list[tuple[_Class, list[Phase]]]:
-    on_hull = {id(phase) for phase in stable}
-    groups = (
-        (_Class("reference on the hull", 0.0, INK, "square-open", 13), [p for p in others if id(p) in on_hull]),
-        (_Class("reference above it", 0.0, "#aab4be", "square", 4), [p for p in others if id(p) not in on_hull]),
-    )
-    return [(style, phases) for style, phases in groups if phases]
-
-
-def _candidate_groups(candidates: Sequence[Phase], *, lowest_only: bool = False) -> list[tuple[_Class, list[Phase]]]:
-    if lowest_only:
-        candidates = [phases[0] for phases in _by_composition(candidates).values()]
-    groups: dict[_Class, list[Phase]] = {style: [] for style in (*reversed(_CLASSES), _NO_DISTANCE)}
-    for phase in candidates:
-        distance = math.nan if phase.distance_meV is None else phase.distance_meV
-        groups[next((style for style in _CLASSES if distance <= style.most_meV), _NO_DISTANCE)].append(phase)
-    return [(style, phases) for style, phases in groups.items() if phases]
-
-
-def _by_composition(phases: Sequence[Phase]) -> dict[tuple[tuple[str, float], ...], list[Phase]]:
-    """Phases of the same composition, that of lowest formation energy first."""
-    groups = defaultdict(list)
-    for phase in sorted(phases, key=lambda phase: phase.formation_energy):
-        groups[_place(phase)].append(phase)
-    return groups
-
-
-def _place(phase: Phase) -> tuple[tuple[str, float], ...]:
-    return tuple((el, round(x, 6)) for el, x in sorted(phase.fractions.items()))
-
-
 def _corners(corner_of: Mapping[str, str], phases: Sequence[Phase]) -> dict[str, list[float]]:
     return {corner: [phase.fractions.get(element, 0.0) for phase in phases] for corner, element in corner_of.items()}
-
-
-def _marks(style: _Class) -> dict[str, Any]:
-    return {
-        "mode": "markers",
-        "name": style.label,
-        "marker": {
-            "color": style.colour,
-            "symbol": style.symbol,
-            "size": style.size,
-            "line": {"width": 1, "color": style.colour if style.symbol.endswith("open") else "white"},
-        },
-        "hoverinfo": "text",
-        "cliponaxis": False,
-    }
-
-
-def _label_style() -> dict[str, Any]:
-    return {
-        "mode": "markers+text",
-        "marker": {"size": 16, "color": "rgba(0,0,0,0)"},  # keeps the text off the visible mark
-        "textfont": {"size": 11, "color": INK},
-        "hoverinfo": "skip",
-        "showlegend": False,
-        "cliponaxis": False,
-    }
-
-
-def _layout() -> dict[str, Any]:
-    legend = {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "font": {"size": 11, "color": QUIET}}
-    return base_layout(440, showlegend=True, legend=legend, margin={"l": 60, "r": 20, "t": 30, "b": 40})
-
-
-def _hover(phases: Sequence[Phase]) -> str:
-    lines = [f"<b>{plotly_text(phases[0].formula)}</b>"]
-    for phase in phases[:_SAME_HOVER]:
-        energy = f"formation {number(phase.formation_energy, 3)} eV/atom"
-        distance = "" if phase.distance_meV is None else f", {number(phase.distance_meV, 1)} meV/atom above hull"
-        lines.append(f"{plotly_text(phase.name, 60)}: {energy}{distance}")
-    if len(phases) > _SAME_HOVER:
-        lines.append(f"and {len(phases) - _SAME_HOVER} more of this composition")
-    return "<br>".join(lines)
 
 
 def _n_compounds(groups: Mapping[frozenset[str], Sequence[Phase]], system: frozenset[str]) -> int:
@@ -286,3 +204,7 @@ def _ordered(system: Iterable[str]) -> list[str]:
     from pymatgen.core import Element
 
     return sorted(system, key=lambda el: (Element(el).iupac_ordering, el))
+
+
+_DRAW = {2: _binary, 3: _ternary, 4: tetrahedron}
+"""What draws a system, by its number of elements."""

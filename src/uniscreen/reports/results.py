@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError
+from uniscreen.screening.columns import SELF_CONSISTENT_TYPES, is_correction_column
 from uniscreen.screening.committee_table import COMMITTEE_TYPES, MODEL_TYPES, model_column
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ TEXT_COLUMNS = (
     "formula",
     "model",
     "decomposition",
+    "decomposition_reaction",
     "space_group_initial",
     "space_group_final",
     "flags",
@@ -39,14 +41,21 @@ NUMBER_COLUMNS = (
     "n_atoms",
     "energy_eV_per_atom",
     "correction_eV_per_atom",
+    "correction_unrelaxed_eV_per_atom",
+    "corrected_energy_eV_per_atom",
     "formation_energy_eV_per_atom",
+    "formation_energy_uncertainty_eV_per_atom",
     "e_above_hull_eV_per_atom",
+    "e_above_hull_uncertainty_eV_per_atom",
+    "decomposition_energy_eV_per_atom",
     "relaxation_energy_eV_per_atom",
     "n_steps",
     "max_force_eV_per_A",
     "max_stress_GPa",
     "volume_change_percent",
 )
+
+SELF_CONSISTENT = "e_above_hull_self_consistent_eV_per_atom"
 
 
 @dataclass(frozen=True)
@@ -83,11 +92,13 @@ class ScreenResults:
         models = tuple(map(str, run["models"])) if isinstance(run.get("models"), Mapping) else ()
         added = _committee_columns(models)
         _require(table, added, path)
-        known = {*TEXT_COLUMNS, *NUMBER_COLUMNS, *added}
+        known = {*TEXT_COLUMNS, *NUMBER_COLUMNS, *SELF_CONSISTENT_TYPES, *added}
         return cls(
             frame=_normalised(table, models),
             models=models,
-            carried=tuple(column for column in map(str, table.columns) if column not in known),
+            carried=tuple(
+                column for column in map(str, table.columns) if column not in known and not is_correction_column(column)
+            ),
             run=run,
             sha256=hashlib.sha256(raw_table + raw_run).hexdigest(),
         )
@@ -128,6 +139,11 @@ class ScreenResults:
         """Return a part of the run's record; empty where it has none."""
         value = self.run.get(name)
         return value if isinstance(value, Mapping) else {}
+
+    @property
+    def self_consistent(self) -> bool:
+        """Whether the references were evaluated with the model too."""
+        return SELF_CONSISTENT in self.frame
 
     @property
     def hull_of_candidates(self) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from uniscreen.reports.results import SELF_CONSISTENT
 from uniscreen.reports.text import MISSING, breakable, chemical, is_missing, number, plain, shortened
 
 if TYPE_CHECKING:
@@ -20,6 +21,22 @@ LARGE_VOLUME_CHANGE = 10.0
 """Percent."""
 OUTLIERS_SHOWN = 200
 FAILED_SHOWN = 5000
+
+_DISTANCE = "E above hull, meV/atom"
+_DEVIATION = "Deviation, meV/atom"
+_OWN_DISTANCE = "Self-consistent, meV/atom"
+_FORMATION = "Formation energy, eV/atom"
+_REACTION = "Decomposes into"
+_REACTION_ENERGY = "Decomposition energy, meV/atom"
+_ERROR = "±: standard error that comes from the fitted corrections alone, not the potential's error"
+_HINTS = {
+    _DISTANCE: _ERROR,
+    _FORMATION: _ERROR,
+    _DEVIATION: "standard deviation of E above hull between the models",
+    _OWN_DISTANCE: "distance to the hull of the references as the potential sees them",
+    _REACTION: "phases of other compositions, for one formula unit; hover for the phases of the hull",
+    _REACTION_ENERGY: "energy above these phases; negative: stable by that much",
+}
 
 _LAST = "1e308"
 """Sorts a missing number behind all others; infinity is no number to DataTables."""
@@ -58,25 +75,24 @@ def top_table(results: ScreenResults, top: int) -> Table:
     """Tabulate the best ``top`` ranked candidates with what is known of them."""
     shown = results.ranked.head(top)
     carried = results.carried[:CARRIED_SHOWN]
-    spread = [("Deviation, meV/atom", "number"), ("Stable in", "text")] if results.models else []
+    spread = [(_DEVIATION, "number"), ("Stable in", "text")] if results.models else []
     steps = [] if results.models else [("Steps", "number")]
     names = [
         ("Rank", "number"),
         ("Id", "id"),
         ("Formula", "text"),
-        ("E above hull, meV/atom", "number"),
+        (_DISTANCE, "number"),
         *spread,
-        ("Formation energy, eV/atom", "number"),
-        ("Competing phases", "text"),
+        *([(_OWN_DISTANCE, "number")] if results.self_consistent else []),
+        (_FORMATION, "number"),
+        (_REACTION, "text"),
+        (_REACTION_ENERGY, "number"),
         ("Volume change, %", "number"),
         ("Space group", "text"),
         *steps,
         ("Flags", "flags"),
     ]
-    hints = {"Competing phases": "shares of the atoms"}
-    if results.models:
-        hints |= dict.fromkeys(("E above hull, meV/atom", "Formation energy, eV/atom"), "mean of the models")
-        hints["Deviation, meV/atom"] = "standard deviation of E above hull between the models"
+    hints = _HINTS if not results.models else _HINTS | dict.fromkeys((_DISTANCE, _FORMATION), "mean of the models")
     headers = [Cell(text, title=hints.get(text, ""), kind=kind) for text, kind in names]
     headers += [Cell(shortened(name, 30), title=name, kind=_carried_kind(shown[name])) for name in carried]
     rows = [_top_row(row, carried, committee=bool(results.models)) for row in records(shown)]
@@ -149,16 +165,25 @@ def missing_terminals(results: ScreenResults) -> list[str]:
 
 
 def _top_row(row: dict[str, Any], carried: Sequence[str], *, committee: bool) -> list[Cell]:
-    spread = (number_cell(1000 * row["e_above_hull_std_eV_per_atom"], 1), stable_cell(row)) if committee else ()
+    own = [number_cell(1000 * row[SELF_CONSISTENT], 1)] if SELF_CONSISTENT in row else []
+    if committee:
+        spread = [number_cell(1000 * row["e_above_hull_std_eV_per_atom"], 1), stable_cell(row)]
+        distances = [number_cell(row["distance_meV"], 1), *spread, *own, number_cell(row["formation_eV"], 3)]
+    else:
+        error, formation_error = (row[f"{of}_uncertainty_eV_per_atom"] for of in ("e_above_hull", "formation_energy"))
+        distances = [
+            _with_error(row["distance_meV"], 1000 * error, 1),
+            *own,
+            _with_error(row["formation_eV"], formation_error, 3),
+        ]
     steps = () if committee else (number_cell(row["n_steps"], 0),)
     cells = [
         number_cell(row["rank"], 0),
         text_cell(row["id"], 60, "id"),
         Cell(chemical(row["formula"])),
-        number_cell(row["distance_meV"], 1),
-        *spread,
-        number_cell(row["formation_eV"], 3),
-        Cell(chemical(shortened(row["decomposition"], 120)) or MISSING, title=_if_cut(row["decomposition"], 120)),
+        *distances,
+        _reaction(row),
+        number_cell(1000 * row["decomposition_energy_eV_per_atom"], 1),
         number_cell(row["volume_change_percent"], 1),
         _space_groups(row),
         *steps,
@@ -183,6 +208,22 @@ def stable_cell(row: dict[str, Any]) -> Cell:
 def number_cell(value: float, decimals: int) -> Cell:
     """A number that sorts as one; missing ones come last."""
     return Cell(number(value, decimals), _LAST if is_missing(value) else repr(float(value)), kind="number")
+
+
+def _with_error(value: float, error: float, decimals: int) -> Cell:
+    """A number, with its standard error where that is not zero when rounded as the number is."""
+    cell = number_cell(value, decimals)
+    if is_missing(error) or is_missing(value) or round(error, decimals) == 0:
+        return cell
+    return replace(cell, text=f"{cell.text} ± {number(error, decimals)}")
+
+
+def _reaction(row: dict[str, Any]) -> Cell:
+    """The products, each kept with its coefficient; the phases on the hull where one hovers."""
+    terms = row["decomposition_reaction"].partition(" -> ")[2].split(" + ")
+    products = " + ".join(term.replace(" ", "\N{NO-BREAK SPACE}") for term in terms)
+    hull = f"on the hull, by share of the atoms: {row['decomposition']}" if row["decomposition"] else ""
+    return Cell(chemical(shortened(products, 120)) or MISSING, title=shortened(hull, 1000))
 
 
 def text_cell(text: str, length: int, kind: str = "text") -> Cell:

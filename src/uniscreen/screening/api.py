@@ -25,6 +25,7 @@ def screen(
     model: str | Sequence[str] = "chgnet-0.3.0",
     out: Path | str | None = None,
     references: Path | str = "elements",
+    self_consistent: bool = False,
     workers: int | None = None,
     restart: bool = False,
     **settings: Any,
@@ -37,7 +38,14 @@ def screen(
     """
     models = [model] if isinstance(model, str) else model
     return run_models(
-        candidates, models, out=out, references=references, workers=workers, restart=restart, **settings
+        candidates,
+        models,
+        out=out,
+        references=references,
+        self_consistent=self_consistent,
+        workers=workers,
+        restart=restart,
+        **settings,
     ).table
 
 
@@ -47,6 +55,7 @@ def run_models(
     *,
     out: Path | str | None = None,
     references: Path | str = "elements",
+    self_consistent: bool = False,
     workers: int | None = None,
     restart: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
@@ -58,6 +67,7 @@ def run_models(
     how: dict[str, Any] = {
         "out": out,
         "references": references,
+        "self_consistent": self_consistent,
         "workers": workers,
         "restart": restart,
         "on_progress": on_progress,

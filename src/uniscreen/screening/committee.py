@@ -19,6 +19,7 @@ from uniscreen.screening.pipeline import (
     model_card,
     prepare,
     provenance,
+    reference_structures,
     run_job,
 )
 from uniscreen.screening.provenance import Timer, describe_card
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from uniscreen.potentials.cards import ModelCard
+    from uniscreen.screening.competition import ModelReferences
     from uniscreen.screening.settings import ScreenSettings
 
 
@@ -41,6 +43,7 @@ def run_committee(
     *,
     out: Path | str | None = None,
     references: Path | str = "elements",
+    self_consistent: bool = False,
     workers: int | None = None,
     restart: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
@@ -63,8 +66,12 @@ def run_committee(
     machine = Machine.of(members[0], workers)
     inputs, folder = prepare(candidates, members[0], cards[0], references, out, restart=restart, on_fetch=on_fetch)
     competition = competition_of(inputs, references)
+    structures = reference_structures(inputs, references) if self_consistent else None
     _require_loadable(members[1:])
-    jobs = [Job(inputs, settings, card, competition, machine) for settings, card in zip(members, cards, strict=True)]
+    jobs = [
+        Job(inputs, settings, card, competition, machine, structures)
+        for settings, card in zip(members, cards, strict=True)
+    ]
     store = RunStore.open(folder, _manifest(jobs), restart=restart)
     try:
         inputs.keep(folder)
@@ -73,12 +80,12 @@ def run_committee(
         for number, job in enumerate(jobs, start=1):
             total.begin(f"{job.card.name} ({number} of {len(jobs)})")
             runs[job.card.name] = run_job(job, folder / MODELS / job.card.name, restart=False, on_progress=total.report)
-        results = committee_table({name: results for name, (results, _) in runs.items()})
-        _, lead_records = runs[cards[0].name]
-        write_outputs(folder, results, lead_records, _provenance(jobs, timer))
+        results = committee_table({name: done.results for name, done in runs.items()})
+        lead = runs[cards[0].name]
+        write_outputs(folder, results, lead.records, _provenance(jobs, timer, lead.model_references))
     finally:
         store.close()
-    return ScreenRun(tuple(runs), results, competition, folder, timer.seconds)
+    return ScreenRun(tuple(runs), results, competition, folder, timer.seconds, lead.model_references)
 
 
 class _Total:
@@ -147,9 +154,9 @@ def _manifest(jobs: Sequence[Job]) -> dict[str, Any]:
     }
 
 
-def _provenance(jobs: Sequence[Job], timer: Timer) -> dict[str, Any]:
+def _provenance(jobs: Sequence[Job], timer: Timer, own: ModelReferences | None) -> dict[str, Any]:
     """That of the lead, whose card is ``model``, with the cards of all by name under ``models``."""
-    of_lead = provenance(jobs[0], timer)
+    of_lead = provenance(jobs[0], timer, own)
     names = [job.settings.model for job in jobs]
     return of_lead | {
         "settings": of_lead["settings"] | {"model": names},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uniscreen.screening.results import COLUMN_TYPES
+from uniscreen.screening.columns import COLUMN_TYPES, SELF_CONSISTENT_TYPES, is_correction_column
 from uniscreen.thermodynamics.hull import ON_HULL
 
 if TYPE_CHECKING:
@@ -70,8 +70,11 @@ def committee_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     }
     added |= {model_column(column, name): table[column] for name, table in each.items() for column in MODEL_TYPES}
     types = column_types(tables)
-    own = lead[list(COLUMN_TYPES)]
-    carried = lead[[name for name in lead.columns if name not in COLUMN_TYPES]]
+    known = [
+        name for name in lead.columns if name in COLUMN_TYPES | SELF_CONSISTENT_TYPES or is_correction_column(name)
+    ]
+    own = lead[known]
+    carried = lead.drop(columns=known)
     carried.columns = [f"input_{name}" if name in types else name for name in carried.columns]
     joined = pd.concat([own, pd.DataFrame(added), carried], axis=1).astype(types)
     joined["flags"] = pd.Series(_flags(joined, ok), dtype="string")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import StructureError
 from uniscreen.relaxation.inflight import InFlightRelaxer
 from uniscreen.relaxation.result import Relaxation, RelaxationSettings
+from uniscreen.screening.corrections import correction_of, hull_scheme, required_correction
 from uniscreen.screening.preflight import preflight
 from uniscreen.screening.record import EVALUATED, Crystal, Record
 from uniscreen.screening.space_group import space_group
 from uniscreen.structures.candidate import Candidate, ReadLimits
+from uniscreen.thermodynamics import Correction, CorrectionScheme
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -35,6 +37,8 @@ class CandidateEvaluator:
 
     def __init__(self, potential: Potential, settings: ScreenSettings) -> None:
         self.potential = potential
+        functional = settings.functional or potential.card.functional  # a model file does not tell its own
+        self.card = replace(potential.card, functional=functional)
         self.limits = ReadLimits(max_atoms=settings.max_atoms)
         relaxation = RelaxationSettings(settings.fmax, settings.max_steps if settings.relax else 0, settings.optimiser)
         self.relaxer = InFlightRelaxer(potential, relaxation, MAX_ATOMS_IN_FLIGHT[potential.device.type])
@@ -85,6 +89,7 @@ class CandidateEvaluator:
                 relaxation.key, candidate, before, relaxation.status, relaxation.reason, relaxation.n_steps
             )
         try:
+            initial_correction, correction = self._corrections(before, after, relaxation.energy)
             return Record(
                 index=relaxation.key,
                 id=candidate.id,
@@ -100,10 +105,22 @@ class CandidateEvaluator:
                 volume_change=after.get_volume() / before.get_volume() - 1.0,
                 space_group_initial=space_group(before),
                 space_group_final=space_group(after),
-                crystal=Crystal.of(after, moments=self.potential.card.magnetic_moments),
+                crystal=Crystal.of(after, moments=self.card.magnetic_moments),
+                correction=correction,
+                initial_correction=initial_correction,
             )
         except Exception as error:  # the boundary between candidates
             return _unevaluated(relaxation.key, candidate, before, "failed", f"{type(error).__name__}: {error}")
+
+    def _corrections(
+        self, before: Atoms, after: Atoms, energy: float | None
+    ) -> tuple[Correction | None, Correction | None]:
+        """Of the given and of the final structure. Energies that hold theirs need the latter, for its uncertainty."""
+        if hull_scheme(self.card) is CorrectionScheme.NONE:
+            return None, None
+        assert energy is not None
+        raw = required_correction(self.card) is CorrectionScheme.MP2020
+        return correction_of(before, energy) if raw else None, correction_of(after, energy)
 
 
 def _unevaluated(

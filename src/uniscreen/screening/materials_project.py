@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from uniscreen.durable import write_atomically
 from uniscreen.errors import InputError, MaterialsProjectError, StructureError
-from uniscreen.screening.results import hull_scheme
+from uniscreen.screening.corrections import hull_scheme
 from uniscreen.structures.sources import IdSource, TextSource
 from uniscreen.thermodynamics.database import MATERIALS_PROJECT, DatabaseOrigin
 from uniscreen.thermodynamics.references import THERMO_TYPES, ReferenceSet

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import uniscreen
 from uniscreen.errors import InputError, ReferenceMismatchError
 from uniscreen.potentials import resolve_device, resolve_model
-from uniscreen.screening.materials_project import Fetcher, describe_origin
+from uniscreen.screening.competition import Competition
+from uniscreen.screening.corrections import hull_scheme
+from uniscreen.screening.materials_project import REFERENCES, Fetcher, describe_origin
 from uniscreen.screening.outputs import write_outputs
 from uniscreen.screening.pool import WorkerPool
-from uniscreen.screening.protocol import Unit
+from uniscreen.screening.protocol import units_left
 from uniscreen.screening.provenance import Timer, describe_card, environment, hardware, usable_cores
-from uniscreen.screening.results import Competition, hull_scheme, results_table
+from uniscreen.screening.results import results_table
+from uniscreen.screening.self_consistent import ReferenceEvaluator, read_reference_structures
 from uniscreen.screening.store import RunStore
 from uniscreen.structures import CandidateTable, ReadLimits, candidates_from_structures, read_candidates
 from uniscreen.thermodynamics import ReferenceSet
@@ -28,25 +33,25 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from uniscreen.potentials.cards import ModelCard
+    from uniscreen.screening.competition import ModelReferences
     from uniscreen.screening.materials_project import ScreenInputs
     from uniscreen.screening.record import Record
     from uniscreen.screening.settings import ScreenSettings
-
-UNIT_SIZE = 8
-"""Candidates in one unit of a deterministic run."""
 
 
 @dataclass(frozen=True)
 class Progress:
     """How far a run is: evaluations in all, done (by status), and those of them that an earlier run had recorded.
 
-    Each model evaluates each candidate. ``model`` names the one that is at work where there are several.
+    Each model evaluates each candidate. ``model`` names the one that is at work where there are several; ``what`` is
+    evaluated, if not the candidates: with ``self_consistent`` the references after them.
     """
 
     total: int
     done: Mapping[str, int]
     resumed: int
     model: str = ""
+    what: str = ""
 
     @property
     def n_done(self) -> int:
@@ -56,13 +61,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class ScreenRun:
-    """A finished screen: its models, the results, what they were compared with, and the folder that holds them."""
+    """A finished screen: its models, the results, what they were compared with, and the folder that holds them.
+
+    ``model_references`` are those of a self-consistent hull, of the first model.
+    """
 
     models: tuple[str, ...]
     table: pd.DataFrame
     competition: Competition
     folder: Path
     seconds: float
+    model_references: ModelReferences | None = None
 
 
 @dataclass(frozen=True)
@@ -83,13 +92,17 @@ class Machine:
 
 @dataclass(frozen=True)
 class Job:
-    """All that one model is to do, known to be possible before any of it is done."""
+    """All that one model is to do, known to be possible before any of it is done.
+
+    ``reference_structures`` are those of a self-consistent hull, None where there is to be none.
+    """
 
     inputs: ScreenInputs
     settings: ScreenSettings
     card: ModelCard
     competition: Competition
     machine: Machine
+    reference_structures: CandidateTable | None = None
 
     @property
     def table(self) -> CandidateTable:
@@ -103,6 +116,7 @@ def run_screen(
     *,
     out: Path | str | None = None,
     references: Path | str = "elements",
+    self_consistent: bool = False,
     workers: int | None = None,
     restart: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
@@ -117,6 +131,8 @@ def run_screen(
             unfinished, that run is continued.
         references: a file of competing entries; ``mp``: those of the Materials Project for the candidates' chemical
             systems; or ``elements``: DFT elemental energies only, and the candidates compete with each other.
+        self_consistent: evaluate the references with the model too, and give the distance to their hull beside the
+            one to DFT's.
         workers: processes; one a core on CPUs and one on a GPU unless given.
         restart: begin anew, even where the folder holds a run.
         on_progress: told after each candidate.
@@ -129,29 +145,37 @@ def run_screen(
     card = model_card(settings)
     machine = Machine.of(settings, workers)
     inputs, folder = prepare(candidates, settings, card, references, out, restart=restart, on_fetch=on_fetch)
-    job = Job(inputs, settings, card, competition_of(inputs, references), machine)
-    results, _ = run_job(job, folder, restart=restart, on_progress=on_progress)
-    return ScreenRun((card.name,), results, job.competition, folder, timer.seconds)
+    structures = reference_structures(inputs, references) if self_consistent else None
+    job = Job(inputs, settings, card, competition_of(inputs, references), machine, structures)
+    done = run_job(job, folder, restart=restart, on_progress=on_progress)
+    return ScreenRun((card.name,), done.results, job.competition, folder, timer.seconds, done.model_references)
 
 
-def run_job(
-    job: Job, folder: Path, *, restart: bool, on_progress: Callable[[Progress], None] | None
-) -> tuple[pd.DataFrame, dict[str, Record]]:
-    """Do what has no record yet, compare, rank and write the results; returns them, and the records by id."""
+class Finished(NamedTuple):
+    """What a job gives: the results, the records by id, and the references evaluated with the model."""
+
+    results: pd.DataFrame
+    records: dict[str, Record]
+    model_references: ModelReferences | None
+
+
+def run_job(job: Job, folder: Path, *, restart: bool, on_progress: Callable[[Progress], None] | None) -> Finished:
+    """Do what has no record yet, compare, rank and write the results."""
     timer = Timer.start()
     store = RunStore.open(folder, manifest(job), restart=restart)
     try:
         job.inputs.keep(folder)
         records = _evaluate(store, job, on_progress)
-        results = results_table(records, job.card, job.competition, job.table.columns)
+        own = _model_references(job, records, on_progress)
+        results = results_table(records, job.card, job.competition, job.table.columns, own)
         by_id = {record.id: record for record in records}
-        write_outputs(folder, results, by_id, provenance(job, timer))
+        write_outputs(folder, results, by_id, provenance(job, timer, own))
     finally:
         store.close()
-    return results, by_id
+    return Finished(results, by_id, own)
 
 
-def provenance(job: Job, timer: Timer) -> dict[str, Any]:
+def provenance(job: Job, timer: Timer, own: ModelReferences | None) -> dict[str, Any]:
     """What ``run.json`` says of a run that ends now."""
     return {
         "uniscreen": uniscreen.__version__,
@@ -159,7 +183,7 @@ def provenance(job: Job, timer: Timer) -> dict[str, Any]:
         "settings": job.settings.as_dict(),
         "input": {"name": job.table.name, "sha256": job.table.sha256, "n_candidates": len(job.table)}
         | describe_origin(job.inputs.database),
-        "references": _describe(job.competition),
+        "references": _describe(job.competition) | ({} if own is None else {"self_consistent": own.summary()}),
         "environment": environment(),
         "hardware": hardware(job.machine.device, job.machine.n_workers),
         **timer.as_dict(),
@@ -178,22 +202,26 @@ def _evaluate(store: RunStore, job: Job, on_progress: Callable[[Progress], None]
             on_progress(Progress(len(job.table), dict(done), resumed))
 
     on_done(())
-    units = _units(job.table, records, UNIT_SIZE if job.settings.deterministic else 1)
+    units = units_left(job.table.candidates, records, job.settings.unit_size)
     if units:
         WorkerPool(store, job.settings, job.machine.n_workers, job.machine.device).run(units, on_done)
         records = store.records()
     return [records[index] for index in range(len(job.table))]
 
 
-def _units(table: CandidateTable, records: Mapping[int, Record], size: int) -> list[Unit]:
-    """What is left to do, in units that depend on the input alone; of a unit recorded in part, the rest one by one."""
-    pairs = list(enumerate(table))
-    units = []
-    for start in range(0, len(pairs), size):
-        whole = pairs[start : start + size]
-        left = [pair for pair in whole if pair[0] not in records]
-        units += [Unit(tuple(left))] if left and len(left) == len(whole) else [Unit((pair,)) for pair in left]
-    return units
+def _model_references(
+    job: Job, records: Sequence[Record], on_progress: Callable[[Progress], None] | None
+) -> ModelReferences | None:
+    """The references that compete with the records, evaluated with the model, where that is asked for."""
+    if job.reference_structures is None:
+        return None
+
+    def on_references(total: int, done: Mapping[str, int], cached: int) -> None:
+        if on_progress is not None:
+            on_progress(Progress(total, done, cached, what="references"))
+
+    evaluator = ReferenceEvaluator(job.settings, job.card, job.machine.n_workers, job.machine.device, on_references)
+    return evaluator.evaluate(job.reference_structures, job.competition.references, records)
 
 
 def read_input(
@@ -243,6 +271,16 @@ def prepare(
     return Fetcher(card, limits, None if restart else folder, on_fetch).inputs(table, known), folder
 
 
+def reference_structures(inputs: ScreenInputs, references: Path | str) -> CandidateTable:
+    """The structures of the references, for a self-consistent hull; raises InputError where they have none."""
+    if str(references) != "mp":
+        return read_reference_structures(references, inputs.references)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / REFERENCES
+        file.write_bytes(inputs.files[REFERENCES])
+        return read_reference_structures(file, inputs.references)
+
+
 def competition_of(inputs: ScreenInputs, references: Path | str) -> Competition:
     """What the candidates compete with: the references, and each other where these are elements alone."""
     return Competition(inputs.references, among_candidates=str(references) == "elements")
@@ -285,5 +323,6 @@ def manifest(job: Job) -> dict[str, Any]:
         "input": {"sha256": job.table.sha256, "n_candidates": len(job.table)},
         "settings": job.settings.as_dict() | {"model": job.card.name},
         "model": {"name": job.card.name, "sha256": job.card.sha256},
+        "corrections": {"scheme": str(hull_scheme(job.card)), "pymatgen": version("pymatgen")},
         "references": _describe(job.competition),
     }

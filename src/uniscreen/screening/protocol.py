@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Container, Sequence
     from pathlib import Path
 
     from uniscreen.screening.settings import ScreenSettings
@@ -27,6 +28,24 @@ class Unit:
     def indices(self) -> list[int]:
         """The places of its candidates in the input."""
         return [index for index, _ in self.candidates]
+
+
+def units_left(
+    candidates: Sequence[Candidate], done: Container[int], size: int, wanted: Collection[int] | None = None
+) -> list[Unit]:
+    """What is left to do, in units that depend on the input alone; of a unit recorded in part, the rest one by one.
+
+    Units that hold none of the ``wanted`` places are left out; all are wanted unless some are named.
+    """
+    pairs = list(enumerate(candidates))
+    units = []
+    for start in range(0, len(pairs), size):
+        whole = pairs[start : start + size]
+        if wanted is not None and not any(index in wanted for index, _ in whole):
+            continue
+        left = [pair for pair in whole if pair[0] not in done]
+        units += [Unit(tuple(left))] if left and len(left) == len(whole) else [Unit((pair,)) for pair in left]
+    return units
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from uniscreen.potentials.loading import own_environment
 if TYPE_CHECKING:
     from uniscreen.potentials.cards import ModelCard
 
-PACKAGES = ("torch", "chgnet", "pymatgen", "ase", "numpy", "scipy", "spglib", "vesin", "pandas")
+PACKAGES = ("torch", "chgnet", "pymatgen", "pymatgen-core", "ase", "numpy", "scipy", "spglib", "vesin", "pandas")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from uniscreen.thermodynamics import Correction
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -57,7 +59,9 @@ class Record:
 
     ``index`` is its place in the input. ``energy`` is the model's own total energy in eV and ``initial_energy`` that of
     the structure as it was given; ``max_force`` in eV/Å, ``max_stress`` in eV/Å³; ``volume_change`` the final over the
-    initial volume minus one. ``crystal`` is the relaxed structure. All that could not be had is None.
+    initial volume minus one. ``crystal`` is the relaxed structure. ``correction`` is the one that raw energies of it
+    call for, whether or not the model's are raw, and ``initial_correction`` that of the structure as it was given; both
+    only where there is a scheme for the model's functional. All that could not be had is None.
     """
 
     index: int
@@ -75,6 +79,8 @@ class Record:
     space_group_initial: str = ""
     space_group_final: str = ""
     crystal: Crystal | None = None
+    correction: Correction | None = None
+    initial_correction: Correction | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; floats survive the round trip to the last bit."""
@@ -83,5 +89,6 @@ class Record:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Record:
         """Read what ``as_dict`` wrote."""
-        crystal = values["crystal"]
-        return cls(**{**values, "crystal": None if crystal is None else Crystal(**crystal)})
+        kinds: dict[str, Any] = {"crystal": Crystal, "correction": Correction, "initial_correction": Correction}
+        nested = {name: kind(**values[name]) for name, kind in kinds.items() if values.get(name) is not None}
+        return cls(**{**values, **nested})

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from uniscreen.relaxation.optimisers import Optimiser
 
 
+UNIT_SIZE = 8
+"""Candidates in one unit of a deterministic run."""
+
+
 @dataclass(frozen=True)
 class ScreenSettings:
     """Settings of one screen.
@@ -46,6 +50,11 @@ class ScreenSettings:
                 raise InputError(f"--{name.replace('_', '-')} is {value}, expected at least {lowest}.")
         if not 0 < self.fmax < float("inf"):
             raise InputError(f"--fmax is {self.fmax}, expected a positive force in eV/Å, e.g. 0.05.")
+
+    @property
+    def unit_size(self) -> int:
+        """Candidates in one unit of work: a batch of its own where a run is deterministic."""
+        return UNIT_SIZE if self.deterministic else 1
 
     def as_dict(self) -> dict[str, object]:
         """The settings as plain values, as they are written to the manifest."""
