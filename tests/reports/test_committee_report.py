@@ -15,8 +15,8 @@ from test_screen_report import MINUS, Page
 from uniscreen.errors import InputError
 from uniscreen.potentials import find_card
 from uniscreen.reports import write_screen_report
+from uniscreen.screening.columns import COLUMN_TYPES
 from uniscreen.screening.committee_table import committee_table
-from uniscreen.screening.results import COLUMN_TYPES
 
 LEAD, OTHER, THIRD = "chgnet-0.3.0", "m3gnet-mp-2021.2.8", "<script>.model"
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from uniscreen.screening.columns import COLUMN_TYPES
 from uniscreen.screening.committee_table import (
     COMMITTEE_TYPES,
     DISAGREEMENT,
@@ -14,7 +15,6 @@ from uniscreen.screening.committee_table import (
     committee_table,
 )
 from uniscreen.screening.outputs import csv_bytes
-from uniscreen.screening.results import COLUMN_TYPES
 
 LEAD, OTHER, THIRD = "chgnet-0.3.0", "m3gnet-mp-2021.2.8", "my own.model"
 
