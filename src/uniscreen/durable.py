@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class LineWriter:
-    """Appends lines to a new file of its own."""
+    """Appends lines to a file of its own, which is new unless its name was ``reserved`` for it."""
 
-    def __init__(self, path: Path) -> None:
-        self._file: IO[bytes] = path.open("xb")
+    def __init__(self, path: Path, *, reserved: bool = False) -> None:
+        self._file: IO[bytes] = path.open("ab" if reserved else "xb")
         sync_folder(path.parent)
 
     def commit(self, values: dict[str, Any]) -> None:

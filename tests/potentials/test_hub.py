@@ -246,7 +246,8 @@ def test_a_fetched_model_can_be_carried_to_another_machine(
     assert resolve_model(f"matgl:{NAME}")[1] == tmp_path / "carried" / "matgl" / NAME / COMMITS[0]
 
 
-def test_a_fetched_model_is_listed_and_shown(server: Server) -> None:
+def test_a_fetched_model_is_listed_and_shown(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")  # so that no path is folded
     publish(server, described(), COMMITS[0], licence="bsd-3-clause")
     fetch_weights(f"matgl:{NAME}")
     name = f"matgl:{NAME}@{COMMITS[0][:12]}"

@@ -30,11 +30,19 @@ def open_store(folder, manifest=MANIFEST, restart=False):
 
 def write(store, *units):
     path = store.writer_path()
-    writer = RecordWriter(path)
+    writer = RecordWriter(path, reserved=True)
     for unit in units:
         writer.commit_records(unit)
     writer.close()
     return path
+
+
+def test_a_name_taken_meanwhile_is_not_given_again(folder):
+    """By a worker that outlived its parent, and opens its file only after the run has been continued."""
+    store = open_store(folder)
+    (folder / "records" / "part-00000.jsonl").touch()
+    assert [write(store, [record(0, 1.0)]).name for _ in range(2)] == ["part-00001.jsonl", "part-00002.jsonl"]
+    store.close()
 
 
 def test_records_survive_to_the_last_bit(folder):

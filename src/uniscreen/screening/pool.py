@@ -86,7 +86,7 @@ class WorkerPool:
             unit = self._suspects.popleft()
             crashes = self._crashes_of(unit)
             if len(unit.candidates) == 1 and crashes >= MAX_CRASHES:
-                writer = RecordWriter(self.store.writer_path())
+                writer = RecordWriter(self.store.writer_path(), reserved=True)
                 ((index, candidate),) = unit.candidates
                 reason = f"the worker process died {crashes} times while it worked on this candidate"
                 writer.commit_records([Record(index, candidate.id, "worker_crash", reason)])

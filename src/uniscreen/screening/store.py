@@ -74,9 +74,16 @@ class RunStore:
             raise
 
     def writer_path(self) -> Path:
-        """Name a new record file, for one writer."""
-        self._next_part += 1
-        return self.folder / RECORDS / f"part-{self._next_part - 1:05d}.jsonl"
+        """Reserve a new record file, for one writer.
+
+        It is there at once: a worker that outlived an earlier parent may begin a file of its own only now.
+        """
+        while True:
+            path = self.folder / RECORDS / f"part-{self._next_part:05d}.jsonl"
+            self._next_part += 1
+            with suppress(FileExistsError):
+                path.touch(exist_ok=False)
+                return path
 
     def crash_writer(self) -> RecordWriter:
         """Open a new file for what is known of workers that died."""

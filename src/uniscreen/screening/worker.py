@@ -30,7 +30,7 @@ class _Worker:
         self.deterministic = start.settings.deterministic
         potential = _load(start)
         self.evaluator = CandidateEvaluator(potential, start.settings)
-        self.writer = RecordWriter(start.part)
+        self.writer = RecordWriter(start.part, reserved=True)
         self.unit_of: dict[int, int] = {}
         connection.send(Ready())
 
