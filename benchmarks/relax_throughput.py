@@ -57,9 +57,9 @@ def main() -> None:
             seconds[name] = _timed(name, frames)
             energies[name] = np.load(frames.with_suffix(".npy")) / atoms
             difference = 1000 * (energies[name] - energies["uniscreen"])
-            counts = (abs(difference) <= 1).sum(), (difference < -1).sum(), (difference > 1).sum()
-            none = np.isnan(difference).sum()
-            print(f"{name:26} {seconds[name]:7.1f} {len(crystals) / seconds[name]:6.2f}  {counts} {none}", flush=True)
+            kinds = abs(difference) <= 1, difference < -1, difference > 1, np.isnan(difference)
+            counts = ", ".join(str(kind.sum()) for kind in kinds)
+            print(f"{name:26} {seconds[name]:7.1f} {len(crystals) / seconds[name]:6.2f}  {counts}", flush=True)
     ours = seconds["uniscreen"]
     print(f"ratio_a={seconds['chgnet StructOptimizer'] / ours:.2f}")
     print(f"ratio={min(seconds['matcalc FIRE'], seconds['matcalc LBFGS']) / ours:.2f}")
