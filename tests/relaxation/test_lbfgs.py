@@ -10,6 +10,7 @@ import torch
 from test_relax import lj_crystals
 from toy_potentials import LennardJones
 
+from uniscreen.relaxation import lbfgs
 from uniscreen.relaxation.fire import FireState
 from uniscreen.relaxation.inflight import relax
 from uniscreen.relaxation.lbfgs import MAX_MOVE, MEMORY, PATIENCE, STIFFNESS, LBFGSState
@@ -96,18 +97,31 @@ def test_a_system_that_gets_nowhere_goes_on_with_fire() -> None:
 def test_the_minima_of_fire_in_fewer_steps(fmax: float) -> None:
     potential, crystals = LennardJones(), lj_crystals()
     fire = relax(potential, crystals, RelaxationSettings(fmax, optimiser="fire"))
-    lbfgs = relax(potential, crystals, RelaxationSettings(fmax, optimiser="lbfgs"))
-    for a, b in zip(fire, lbfgs, strict=True):
+    ours = relax(potential, crystals, RelaxationSettings(fmax, optimiser="lbfgs"))
+    for a, b in zip(fire, ours, strict=True):
         assert (a.status, b.status) == ("ok", "ok")
         assert b.n_steps < a.n_steps
         assert b.energy == pytest.approx(a.energy, rel=0, abs=len(b.atoms) * fmax / 50)
+
+
+def test_a_relaxation_that_goes_wrong_begins_anew_with_fire(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Moves of several Å tear every crystal apart; FIRE then takes each from where it was given."""
+    potential, crystals = LennardJones(), lj_crystals()
+    fire = relax(potential, crystals, RelaxationSettings(0.01, optimiser="fire"))
+    monkeypatch.setattr(lbfgs, "MAX_MOVE", 5.0)
+    monkeypatch.setattr(lbfgs, "STIFFNESS", 0.01)
+    again = relax(potential, crystals, RelaxationSettings(0.01))
+    assert [(a.status, a.n_steps) for a in again] == [(a.status, a.n_steps) for a in fire]
+    for a, b in zip(fire, again, strict=True):
+        assert b.energy == pytest.approx(a.energy, rel=0, abs=1e-8)
+        assert b.initial_energy == pytest.approx(a.initial_energy, rel=0, abs=1e-12)
 
 
 def test_the_minimum_of_chgnet(loaded: Callable[..., Potential], crystals: dict[str, Atoms]) -> None:
     potential, starts = loaded("chgnet-0.3.0"), [crystals["quinary"], crystals["SrTiO3"]]
     for start in starts:
         [fire] = relax(potential, [start], RelaxationSettings(0.01, optimiser="fire"))
-        [lbfgs] = relax(potential, [start], RelaxationSettings(0.01, optimiser="lbfgs"))
-        assert (fire.status, lbfgs.status) == ("ok", "ok")
-        assert lbfgs.n_steps < fire.n_steps
-        assert lbfgs.energy < fire.energy + 1e-3 * len(start)
+        [ours] = relax(potential, [start], RelaxationSettings(0.01, optimiser="lbfgs"))
+        assert (fire.status, ours.status) == ("ok", "ok")
+        assert ours.n_steps < fire.n_steps
+        assert ours.energy < fire.energy + 1e-3 * len(start)

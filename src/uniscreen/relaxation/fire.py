@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -36,8 +36,11 @@ class FireState:
     downhill: Tensor
     started: Tensor
 
+    has_cautious_way: ClassVar[bool] = False
+    """This is the cautious way."""
+
     @classmethod
-    def fresh(cls, n_atoms: int, n_systems: int, like: Tensor) -> FireState:
+    def fresh(cls, n_atoms: int, n_systems: int, like: Tensor, *, cautious: bool = False) -> FireState:  # noqa: ARG003
         """Systems at rest."""
         return cls(
             atom_velocity=like.new_zeros((n_atoms, 3)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from uniscreen.relaxation.result import Relaxation, RelaxationSettings, Relaxati
 from uniscreen.structures.graph import AtomicGraph
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ase import Atoms
     from torch import Tensor
@@ -30,19 +31,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class _System:
-    """One system in flight: what the caller knows it by, its atoms as given, its energy (eV) then, and its steps."""
+    """One system in flight: what the caller knows it by, its atoms as given, its energy (eV) then, and its steps.
+
+    ``cautious``: it broke a guard on a first way, and is on its second.
+    """
 
     key: int
     atoms: Atoms
     initial_energy: float | None = None
     n_steps: int = 0
+    cautious: bool = False
 
 
 class InFlightRelaxer:
     """Relaxes systems that are added one by one, a step of all of them at a time.
 
     ``add`` while ``has_room``; ``step`` moves every system and returns those that ended. No system can end or slow
-    down another: one that breaks a guard, or that the potential cannot evaluate, leaves the batch with a status.
+    down another: one that breaks a guard, or that the potential cannot evaluate, leaves the batch with a status. One
+    that breaks a guard on the way begins anew, once, with the optimiser's cautious way to move, if it has one.
     """
 
     def __init__(self, potential: Potential, settings: RelaxationSettings, max_atoms: int) -> None:
@@ -63,9 +69,13 @@ class InFlightRelaxer:
 
     def add(self, key: int, atoms: Atoms) -> None:
         """Put a system into the batch. It must be periodic and hold only elements that the potential knows."""
-        system = _System(key, atoms)
-        geometry = Geometry.of([atoms], self.potential.device)
-        optimiser = OPTIMISERS[self.settings.optimiser].fresh(len(atoms), 1, geometry.reference)
+        self._put(_System(key, atoms))
+
+    def _put(self, system: _System) -> None:
+        geometry = Geometry.of([system.atoms], self.potential.device)
+        optimiser = OPTIMISERS[self.settings.optimiser].fresh(
+            len(system.atoms), 1, geometry.reference, cautious=system.cautious
+        )
         self._systems.append(system)
         self._geometry = geometry if self._geometry is None else self._geometry.append(geometry)
         self._optimiser = optimiser if self._optimiser is None else self._optimiser.append(optimiser)
@@ -122,8 +132,11 @@ class InFlightRelaxer:
         ]
 
         ended: dict[int, Relaxation] = {}
+        anew: dict[int, _System] = {}
         for i, system in enumerate(self._systems):
-            if i in broken:
+            if i in broken and math.isfinite(energy[i] + residual[i]) and self._has_another_way(system):
+                anew[i] = system
+            elif i in broken:
                 ended[i] = self._relaxation(system, graph, i, "exploded", broken[i])
             elif self.settings.max_steps == 0 or residual[i] < self.settings.fmax:
                 ended[i] = self._relaxation(system, graph, i, "ok", "", evaluation, max_force)
@@ -137,8 +150,17 @@ class InFlightRelaxer:
             log_strain=geometry.log_strain + cell_move / geometry.n_atoms[:, None, None],
         )
         self._systems = [replace(system, n_steps=system.n_steps + 1) for system in self._systems]
-        self._remove(set(ended))
+        self._remove(ended.keys() | anew.keys())
+        self._begin_anew(anew.values())
         return list(ended.values())
+
+    def _has_another_way(self, system: _System) -> bool:
+        """Whether a system that broke a guard did so on its way, and may go a more cautious one."""
+        return system.n_steps > 0 and not system.cautious and OPTIMISERS[self.settings.optimiser].has_cautious_way
+
+    def _begin_anew(self, systems: Iterable[_System]) -> None:
+        for system in systems:
+            self._put(_System(system.key, system.atoms, cautious=True))
 
     def _relaxation(
         self,
@@ -182,14 +204,18 @@ class InFlightRelaxer:
     def _eject(
         self, broken: dict[int, tuple[RelaxationStatus, str]], positions: Tensor, cells: Tensor
     ) -> list[Relaxation]:
-        """End the given systems without numbers; they keep the structure that they had when they broke."""
+        """End the given systems without numbers, as they are; those on their first way begin anew."""
         assert self._geometry is not None
-        ended = []
+        ended, anew = [], []
         for i, (status, reason) in broken.items():
             system = self._systems[i]
+            if self._has_another_way(system):
+                anew.append(system)
+                continue
             atoms = _moved(system.atoms, positions[self._geometry.system == i], cells[i])
             ended.append(Relaxation(system.key, status, reason, atoms, system.n_steps))
         self._remove(set(broken))
+        self._begin_anew(anew)
         return ended
 
     def _isolate_failure(self, error: Exception) -> list[Relaxation]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -49,9 +49,12 @@ class LBFGSState:
     waited: Tensor
     fire: FireState
 
+    has_cautious_way: ClassVar[bool] = True
+    """FIRE from the start."""
+
     @classmethod
-    def fresh(cls, n_atoms: int, n_systems: int, like: Tensor) -> LBFGSState:
-        """Systems of which nothing is known."""
+    def fresh(cls, n_atoms: int, n_systems: int, like: Tensor, *, cautious: bool = False) -> LBFGSState:
+        """Systems of which nothing is known; cautious ones follow FIRE."""
         nothing = Motion(like.new_zeros((MEMORY, n_atoms, 3)), like.new_zeros((MEMORY, n_systems, 3, 3)))
         return cls(
             moves=nothing,
@@ -61,7 +64,7 @@ class LBFGSState:
             move=nothing.at(0),
             started=torch.zeros(n_systems, dtype=torch.bool, device=like.device),
             best=like.new_full((n_systems,), torch.inf),
-            waited=torch.zeros(n_systems, dtype=torch.long, device=like.device),
+            waited=torch.full((n_systems,), PATIENCE if cautious else 0, dtype=torch.long, device=like.device),
             fire=FireState.fresh(n_atoms, n_systems, like),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from uniscreen.relaxation.fire import FireState
 from uniscreen.relaxation.lbfgs import LBFGSState
@@ -18,9 +18,12 @@ Optimiser = Literal["lbfgs", "fire"]
 class OptimiserState(Protocol):
     """What an optimiser remembers of the systems in flight; see ``FireState`` for shapes and units."""
 
+    has_cautious_way: ClassVar[bool]
+    """Whether it is worth trying ``cautious`` where a relaxation has gone wrong."""
+
     @classmethod
-    def fresh(cls, n_atoms: int, n_systems: int, like: Tensor) -> Self:
-        """Systems that have not moved."""
+    def fresh(cls, n_atoms: int, n_systems: int, like: Tensor, *, cautious: bool = False) -> Self:
+        """Systems that have not moved, to be moved with more care if ``cautious``."""
 
     def select(self, atoms: Tensor, systems: Tensor) -> Self:
         """Keep the given atoms (mask) and systems (mask)."""
