@@ -9,10 +9,10 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Literal
 
-from uniscreen.errors import UnknownModelError
+from uniscreen.errors import InputError, UnknownModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 Functional = Literal["PBE", "r2SCAN", "PBE-54", "PBE-noU", "unknown"]
 EnergyConvention = Literal["raw", "MP2020-corrected"]
@@ -59,6 +59,16 @@ class ModelCard:
     def is_fetchable(self) -> bool:
         """Whether ``weights`` is the address of the weights file itself."""
         return self.weights.startswith(("https://", "http://")) and " " not in self.weights
+
+    def require_match(self, elements: Collection[str], cutoff: float) -> None:
+        """Raise InputError unless weights know the card's elements (by symbol) and have its cutoff (Å)."""
+        from ase.data import atomic_numbers
+
+        if missing := self.elements - set(elements):
+            listed = ", ".join(sorted(missing, key=lambda symbol: int(atomic_numbers[symbol])))
+            raise InputError(f"The weights of {self.name} do not know {listed}, which its card lists.")
+        if cutoff != self.cutoff:
+            raise InputError(f"The weights of {self.name} have a cutoff of {cutoff:g} Å, expected {self.cutoff:g} Å.")
 
     @classmethod
     def from_table(cls, name: str, table: Mapping[str, object], element_sets: Mapping[str, str]) -> ModelCard:

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 
 from uniscreen.errors import InputError
 from uniscreen.potentials import mace_architecture
@@ -69,7 +69,7 @@ class MACEPotential(TrainablePotential):
     def read(cls, card: ModelCard, weights: Path) -> tuple[Any, Tensor]:
         """The pickled model, with the atomic energies of the card's head taken out: they are the references."""
         model = _unpickle(weights, _verified(card, weights))
-        _require_match(card, model.atomic_numbers.tolist(), float(model.r_max))
+        card.require_match([chemical_symbols[z] for z in model.atomic_numbers.tolist()], float(model.r_max))
         numbers = model.atomic_numbers.tolist()
         by_head = model.atomic_energies_fn.atomic_energies.view(-1, len(numbers))
         energies = by_head[_head_index(card.name, _heads(model), card.head)]
@@ -222,15 +222,6 @@ def _quietly_and_without_traces() -> Iterator[None]:
         os.environ.pop(_LOAD_VARIABLE, None)
         if before is not None:
             os.environ[_LOAD_VARIABLE] = before
-
-
-def _require_match(card: ModelCard, numbers: list[int], cutoff: float) -> None:
-    missing = card.elements - {chemical_symbols[z] for z in numbers}
-    if missing:
-        listed = ", ".join(sorted(missing, key=lambda symbol: atomic_numbers[symbol]))
-        raise InputError(f"The weights of {card.name} do not know {listed}, which its card lists.")
-    if cutoff != card.cutoff:
-        raise InputError(f"The weights of {card.name} have a cutoff of {cutoff:g} Å, expected {card.cutoff:g} Å.")
 
 
 def _heads(model: Any) -> list[str]:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from uniscreen.potentials.cards import ModelCard
-    from uniscreen.potentials.matgl_description import Description
     from uniscreen.structures.graph import AtomicGraph
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ class MatglPotential(TrainablePotential):
         description = read_description(weights)
         if description.network != cls.network:
             raise InputError(f"{weights} holds a {description.network}, expected a {cls.network}.")
-        _require_match(card, description)
+        card.require_match(description.elements, description.cutoff)
         state = torch.load(weights / STATE_FILE, map_location="cpu", weights_only=True)
         model = _with_weights(weights, cls.build(description.arguments), state)
         return model, _references(weights, state, description.elements)
@@ -89,17 +88,6 @@ def prepared(network: Any) -> Any:
     for name, value in _SCALE.items():
         network.register_buffer(name, torch.tensor(value))
     return network
-
-
-def _require_match(card: ModelCard, description: Description) -> None:
-    missing = card.elements - set(description.elements)
-    if missing:
-        listed = ", ".join(sorted(missing, key=lambda symbol: atomic_numbers[symbol]))
-        raise InputError(f"The weights of {card.name} do not know {listed}, which its card lists.")
-    if description.cutoff != card.cutoff:
-        raise InputError(
-            f"The weights of {card.name} have a cutoff of {description.cutoff:g} Å, expected {card.cutoff:g} Å."
-        )
 
 
 def _with_weights(folder: Path, network: Any, state: Mapping[str, Tensor]) -> Any:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ase.data import atomic_numbers
 
-from uniscreen.errors import BackendError, BackendUnavailableError, InputError
+from uniscreen.errors import BackendError, BackendUnavailableError
 from uniscreen.potentials.base import Evaluation, Potential
 from uniscreen.potentials.isolated import worker
 from uniscreen.potentials.isolated.environments import environment_of
@@ -158,14 +157,5 @@ class IsolatedPotential(Potential):
             process.kill()
             said = answer.get("error", f"it speaks protocol {answer.get('protocol')}, expected {worker.PROTOCOL}")
             raise BackendUnavailableError(f"The worker of {self.card.name} cannot load the model: {said}")
-        self._require_match(answer["elements"], answer["cutoff"])
+        self.card.require_match(answer["elements"], answer["cutoff"])
         return process
-
-    def _require_match(self, elements: list[str], cutoff: float) -> None:
-        missing = sorted(self.card.elements - set(elements), key=lambda symbol: int(atomic_numbers[symbol]))
-        if missing:
-            raise InputError(f"The weights of {self.card.name} do not know {', '.join(missing)}, which its card lists.")
-        if cutoff != self.card.cutoff:
-            raise InputError(
-                f"The weights of {self.card.name} have a cutoff of {cutoff:g} Å, expected {self.card.cutoff:g} Å."
-            )
