@@ -31,7 +31,8 @@ class ModelCard:
     ``head`` names the output to use of a model that has several. An empty ``sha256`` is one that is not known.
     ``restricted_use`` is what the licence restricts the weights to, empty if nothing, and ``licence_url`` its text;
     such a licence must be accepted before the weights are fetched or loaded.
-    ``base`` is the model that the weights were trained from, for those that this program trained.
+    ``base`` is the model that the weights were trained from, for those that this program trained, and
+    ``tuned_elements`` are the chemical symbols in the data that they were trained on since.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ModelCard:
     restricted_use: str = ""
     licence_url: str = ""
     base: str = ""
+    tuned_elements: frozenset[str] = frozenset()
 
     @property
     def is_fetchable(self) -> bool:

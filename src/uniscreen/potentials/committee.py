@@ -10,13 +10,16 @@ import torch
 
 from uniscreen.errors import InputError
 from uniscreen.potentials.base import Evaluation, Potential
+from uniscreen.potentials.saved import read_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
     from uniscreen.potentials.cards import ModelCard
+    from uniscreen.potentials.loading import Device, Precision
     from uniscreen.structures.graph import AtomicGraph
 
 
@@ -84,6 +87,25 @@ class Committee(Potential):
         super().check(graph, first=first)
         for member in self.members:
             member.check(graph.within(member.card.cutoff), first=first)
+
+
+class SavedCommittee(Committee):
+    """The members of a folder that an ensemble was trained into."""
+
+    def __init__(self, card: ModelCard, weights: Path, device: torch.device, dtype: torch.dtype) -> None:
+        """Load the members.
+
+        Raises:
+            InputError: one is missing, or is not what it was when the folder was written.
+        """
+        from uniscreen.potentials.loading import load_potential
+
+        precision: Precision = "float64" if dtype == torch.float64 else "float32"
+        kind: Device = "cuda" if device.type == "cuda" else "cpu"
+        super().__init__([load_potential(str(path), device=kind, dtype=precision) for path in read_members(weights)])
+        if self.card.sha256 != card.sha256:
+            raise InputError(f"{weights} has other members than it was written with. Train again, or copy it whole.")
+        self.card = card
 
 
 def spread(graph: AtomicGraph, evaluations: Sequence[Evaluation]) -> Spread:

@@ -48,6 +48,7 @@ BACKENDS = {
     "M3GNet (matgl 3)": Backend("uniscreen.potentials.m3gnet", "M3GNetPotential", "matgl", "matgl"),
     "TensorNet": Backend("uniscreen.potentials.tensornet", "TensorNetPotential", "matgl", "matgl"),
     "MACE": Backend("uniscreen.potentials.mace", "MACEPotential", "mace", "mace-torch"),
+    "committee": Backend("uniscreen.potentials.committee", "SavedCommittee", "torch", "torch"),
     "ASE calculator": Backend("uniscreen.potentials.ase_calculator", "CalculatorPotential", "ase", "ase"),
     "SevenNet": Backend(_ISOLATED, "IsolatedPotential", "sevenn", "sevenn", isolated=True),
 }

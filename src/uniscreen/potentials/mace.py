@@ -48,6 +48,7 @@ class MACEPotential(TrainablePotential):
         "interaction": ("interactions", "products", "pair_repulsion_fn"),
         "readout": ("readouts", "scale_shift"),
     }
+    references_are_isolated_atoms: ClassVar[bool] = True
 
     def __init__(self, card: ModelCard, weights: Path, device: torch.device, dtype: torch.dtype) -> None:
         """Load the pickled model of a card, or a folder of ours.

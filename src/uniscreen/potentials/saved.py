@@ -17,7 +17,7 @@ from uniscreen.errors import InputError
 from uniscreen.potentials.cards import ModelCard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -79,14 +79,14 @@ def write(
         sha256=hashlib.sha256(content).hexdigest(),
         dtype="float64" if dtype == torch.float64 else "float32",
     )
-    description = {
-        "format": FORMAT,
-        "version": VERSION,
-        "card": asdict(written) | {"elements": sorted(card.elements)},
-        "architecture": architecture,
-    }
     write_atomically(folder / WEIGHTS, content)
-    write_atomically(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
+    _write_description(folder, written, architecture)
+
+
+def write_committee(folder: Path, card: ModelCard, members: Sequence[str]) -> None:
+    """Write the description of a folder that holds several saved potentials in folders of their own, given by name."""
+    written = replace(card, name=folder.name, aliases=(), weights=str(folder))
+    _write_description(folder, written, {"members": list(members)})
 
 
 def read_card(folder: Path) -> ModelCard:
@@ -97,7 +97,8 @@ def read_card(folder: Path) -> ModelCard:
     """
     fields = dict(_description(folder)["card"])
     try:
-        card = ModelCard(**fields | {"elements": frozenset(fields["elements"]), "aliases": ()})
+        sets = {name: frozenset(fields.get(name, ())) for name in ("elements", "tuned_elements")}
+        card = ModelCard(**fields | sets | {"aliases": ()})
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / DESCRIPTION} holds no complete model card: {error}") from error
     return replace(card, name=folder.resolve().name, weights=str(folder))
@@ -143,6 +144,17 @@ def restore(kind: type[TrainablePotential], content: SavedPotential, dtype: torc
             f"{type(error).__name__}: {error}"
         ) from error
     return model
+
+
+def _write_description(folder: Path, card: ModelCard, architecture: Mapping[str, Any]) -> None:
+    sets = {"elements": sorted(card.elements), "tuned_elements": sorted(card.tuned_elements)}
+    description = {"format": FORMAT, "version": VERSION, "card": asdict(card) | sets, "architecture": architecture}
+    write_atomically(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
+
+
+def read_members(folder: Path) -> list[Path]:
+    """The folders of a committee's members."""
+    return [folder / name for name in _description(folder)["architecture"]["members"]]
 
 
 def _description(folder: Path) -> dict[str, Any]:

@@ -38,6 +38,9 @@ class TrainablePotential(DifferentiablePotential):
     blocks: ClassVar[Mapping[Block, tuple[str, ...]]]
     """The attributes of the network that make up each block."""
 
+    references_are_isolated_atoms: ClassVar[bool] = False
+    """Whether a reference energy is that of an isolated atom; else they are fitted to compounds."""
+
     model: Any
     """The network, a torch.nn.Module with the attributes that its own package gives it."""
 
