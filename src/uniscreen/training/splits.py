@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from uniscreen.structures.labels import LabelledStructure
 
-SplitBy = Literal["group", "composition", "block", "frame"]
+SplitBy = Literal["group", "composition", "block", "stretch", "frame"]
 
 BLOCKS = 10
 """Consecutive stretches into which a single trajectory is cut by ``block``."""
@@ -37,6 +37,7 @@ def split(
     """Hold out whole groups until about the share ``validation`` of the frames is held out; at least one frame.
 
     ``by``: ``group``, as the file says; ``composition``; ``block``, ten consecutive stretches of one trajectory;
+    ``stretch``, the last frames of every group, for a few groups of different kinds, which should all validate;
     ``frame``, each for itself, which lets frames of one trajectory leak into the validation.
 
     Raises:
@@ -44,6 +45,8 @@ def split(
     """
     if not 0 < validation < 1:
         raise InputError(f"validation is {validation}, expected a share between 0 and 1, e.g. 0.2.")
+    if by == "stretch":
+        return _stretches(structures, validation)
     groups = _shuffled_groups(structures, by, seed)
     target = max(1, round(validation * len(structures)))
     held: list[int] = []
@@ -69,6 +72,8 @@ def k_folds(
     """
     if k < 2:
         raise InputError(f"k is {k}, expected at least 2 folds.")
+    if by == "stretch":
+        raise InputError("split.by: stretch makes one split, not folds. Choose group, composition, block or frame.")
     folds: list[list[int]] = [[] for _ in range(k)]
     for group in sorted(_shuffled_groups(structures, by, seed), key=len, reverse=True):
         min(folds, key=len).extend(group)  # largest first into the emptiest: folds of similar size
@@ -90,16 +95,36 @@ def training_order(structures: Sequence[LabelledStructure], places: Sequence[int
     return ordered
 
 
+def _stretches(structures: Sequence[LabelledStructure], validation: float) -> Split:
+    """Hold out the end of every group; the shares are rounded such that the number held out in all is right."""
+    held: list[int] = []
+    seen = 0
+    for group in sorted(_members(structures, "group").values(), key=len):
+        seen += len(group)
+        n_held = round(validation * seen) - len(held)
+        held += group[len(group) - n_held :] if n_held > 0 else []
+    if not held or len(held) == len(structures):
+        raise InputError(
+            f"{len(held)} of {len(structures)} frames would validate; expected some that train and some that validate."
+        )
+    return Split(train=_rest(structures, held), validation=tuple(sorted(held)))
+
+
 def _shuffled_groups(structures: Sequence[LabelledStructure], by: SplitBy, seed: int) -> list[list[int]]:
     """The places of each group, groups in an order that the seed decides."""
-    names = _group_names(structures, by)
-    found: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        found.setdefault(name, []).append(place)
+    found = _members(structures, by)
     if len(found) < 2:
         raise InputError(_one_group(len(structures), by, next(iter(found), None)))
     ordered = [found[name] for name in sorted(found)]
     return [ordered[k] for k in np.random.default_rng(seed).permutation(len(ordered))]
+
+
+def _members(structures: Sequence[LabelledStructure], by: SplitBy) -> dict[str, list[int]]:
+    """The places of each group, in the order of the file."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(_group_names(structures, by)):
+        found.setdefault(name, []).append(place)
+    return found
 
 
 def _group_names(structures: Sequence[LabelledStructure], by: SplitBy) -> list[str]:
