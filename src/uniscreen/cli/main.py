@@ -8,8 +8,10 @@ import uniscreen
 from uniscreen.cli.benchmark import benchmark
 from uniscreen.cli.candidates import candidates
 from uniscreen.cli.data import data
+from uniscreen.cli.finetune import finetune
 from uniscreen.cli.label import label
 from uniscreen.cli.models import models
+from uniscreen.cli.recipe import recipe
 from uniscreen.cli.references import references
 from uniscreen.cli.screen import screen
 from uniscreen.errors import UniscreenError
@@ -29,13 +31,15 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(uniscreen.__version__, prog_name="uniscreen")
 def main() -> None:
-    """Screen crystals with universal interatomic potentials."""
+    """Screen crystals with universal interatomic potentials, and fine-tune these."""
 
 
 main.add_command(benchmark)
 main.add_command(candidates)
 main.add_command(data)
+main.add_command(finetune)
 main.add_command(label)
 main.add_command(models)
+main.add_command(recipe)
 main.add_command(references)
 main.add_command(screen)

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.data import chemical_symbols
 
+from uniscreen.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from ase import Atoms
     from numpy.typing import NDArray
+
+    from uniscreen.potentials.trainable import TrainablePotential
 
 RELATIVE_RANK = 1e-8
 """Combinations of elements whose singular value is below this share of the largest are not identifiable."""
@@ -41,3 +46,38 @@ def composition_matrix(structures: Sequence[Atoms]) -> tuple[list[str], NDArray[
     found = np.unique(np.concatenate([atoms.numbers for atoms in structures]))
     counts = np.array([[np.count_nonzero(atoms.numbers == z) for z in found] for atoms in structures], dtype=float)
     return [chemical_symbols[z] for z in found], counts
+
+
+def isolated_atom_shifts(path: Path, energy_key: str, potential: TrainablePotential) -> dict[str, float]:
+    """Shifts, eV an atom, that make the reference energies those of single atoms in a file, one frame an element.
+
+    Raises:
+        InputError: the potential's reference energies are not those of single atoms, or a frame is not one with an
+            energy, or an element is one that the potential does not know.
+    """
+    from ase.io import read
+
+    if not potential.references_are_isolated_atoms:
+        raise InputError(
+            f"The reference energies of {potential.card.name} are fitted to compounds, so those of isolated atoms "
+            "cannot stand in for them. Set reference_energies: refit."
+        )
+    try:
+        frames = read(path, ":")
+    except Exception as error:  # whatever ASE's readers raise on a file that is none
+        raise InputError(f"reference_energies.isolated_atoms: {path} cannot be read: {error}") from error
+    known = potential.reference_energies
+    shifts: dict[str, float] = {}
+    for number, atoms in enumerate(frames, start=1):
+        energy = atoms.info.get(energy_key)
+        if energy is None and atoms.calc is not None:
+            energy = atoms.calc.results.get("energy")
+        symbol = str(atoms.symbols[0]) if len(atoms) == 1 else ""
+        if energy is None or symbol not in known:
+            found = f"{atoms.get_chemical_formula()} {'without an energy' if energy is None else ''}".strip()
+            raise InputError(
+                f"{path}, frame {number} holds {found}; expected one atom of an element of {potential.card.name}, with "
+                f"its energy in eV under 'energy'."
+            )
+        shifts[symbol] = float(energy) - known[symbol]
+    return shifts

@@ -1,0 +1,151 @@
+"""``uniscreen finetune``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uniscreen.cli.console import standard_output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from uniscreen.training.members import Epoch
+    from uniscreen.training.plan import Plan
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("recipe", type=FILE)
+@click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--train", type=FILE, help="Labelled structures to train on, instead of the recipe's data.train.")
+@click.option("--validation", type=FILE, help="Those to validate with, instead of a part of the training data.")
+@click.option("--test", type=FILE, help="Those that are only predicted, instead of the recipe's data.test.")
+@click.option("-o", "--out", type=FILE, help="The run's folder, a potential at the end. [default: runs/DATA-MODEL]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes for an ensemble. [default: one a core]")
+@click.option("--dry-run", is_flag=True, help="Say what would be trained, for how long and in how much memory.")
+@click.option("--restart", is_flag=True, help="Begin anew, discarding what the folder holds of an earlier run.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def finetune(
+    recipe: Path,
+    settings: tuple[str, ...],
+    out: Path | None,
+    device: Any,
+    workers: int | None,
+    *,
+    trust_model_file: bool,
+    dry_run: bool,
+    restart: bool,
+    quiet: bool,
+    **data: Path | None,
+) -> None:
+    """Train a universal potential further on a system's own DFT calculations.
+
+    RECIPE is a file, or the name of one that ships ('uniscreen recipe list'). KEY=VALUE changes one of its settings,
+    e.g. optimiser.epochs=50. The folder that is written is a potential: 'uniscreen screen --model FOLDER'.
+
+    The same command again continues a run that was interrupted. Exit code 1 if a check of the trained potential fails.
+    """
+    from uniscreen.training.recipe import read_recipe
+    from uniscreen.training.shipped import find_recipe
+
+    chosen = read_recipe(find_recipe(recipe), settings, **data)
+    import torch
+
+    from uniscreen.training import finetuning
+
+    torch.set_num_threads(1)  # as in a screen
+    how = {"device": device, "trust_model_file": trust_model_file}
+    if dry_run:
+        _print_plan(finetuning.plan(chosen, **how))
+        return
+    folder = out if out is not None else finetuning.usual_folder(chosen)
+    with _progress(quiet=quiet) as on_epoch:
+        try:
+            summary = finetuning.finetune(chosen, folder, workers=workers, restart=restart, on_epoch=on_epoch, **how)
+        except KeyboardInterrupt:
+            click.echo("\nStopped. The same command continues.", err=True)
+            sys.exit(130)
+    if not quiet:
+        _print_summary(summary, folder)
+    if any(check["status"] == "fail" for check in summary["checks"]):
+        sys.exit(1)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[Epoch], None]]:
+    """A bar a member, with its losses and the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[losses]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+        tasks: dict[int, Any] = {}
+
+        def update(epoch: Epoch) -> None:
+            row = epoch.row
+            if epoch.member not in tasks:
+                tasks[epoch.member] = bar.add_task(f"member {epoch.member}", total=epoch.epochs, losses="")
+            if str(row["event"]).startswith("rolled back"):
+                bar.console.print(f"member {epoch.member}: {row['event']}", markup=False, highlight=False)
+                return
+            losses = (
+                f"validation {row['validation_energy_mae_meV_per_atom']:.1f} meV/atom, "
+                f"{row['validation_force_mae_meV_per_A']:.0f} meV/Å"
+            )
+            bar.update(tasks[epoch.member], completed=row["epoch"], losses=losses)
+
+        yield update
+
+
+def _print_plan(plan: Plan) -> None:
+    console = standard_output()
+    shifts = ", ".join(f"{symbol} {shift:+.3f}" for symbol, shift in plan.reference_energy_shifts_eV_per_atom.items())
+    lines = [
+        f"Members: {plan.members}",
+        f"Parameters: {plan.parameters_trained} of {plan.parameters} are trained",
+        f"Frames: {plan.n_train} train, {plan.n_validation} validate, {plan.n_test} test, {plan.n_replay} are replayed",
+        f"Reference energies, change in eV/atom: {shifts or 'none'}",
+        f"Steps: at most {plan.epochs} epochs of {plan.steps_per_epoch}",
+        f"Time: at most {plan.seconds / 60:.1f} minutes a member ({plan.seconds_per_epoch:.1f} s an epoch)",
+        f"Memory: {plan.memory_GB:.1f} GB a member",
+    ]
+    for line in lines + [f"Left out: {reason}" for reason in plan.left_out]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_summary(summary: dict[str, Any], folder: Path) -> None:
+    from rich.table import Table
+
+    console = standard_output()
+    table = Table(box=None, pad_edge=False)
+    for title in ("", "", "energy MAE\nmeV/atom", "force MAE\nmeV/Å", "force\nslope", "stress MAE\nGPa"):
+        table.add_column(title, justify="left" if not title else "right")
+    for name, stages in summary["errors"].items():
+        for stage, errors in stages.items():
+            values = (
+                (errors["energy_mae_meV_per_atom"], ".1f"),
+                (errors["force_mae_meV_per_A"], ".1f"),
+                (errors["force_slope"], ".2f"),
+                (errors["stress_mae_GPa"], ".2f"),
+            )
+            shown = ["-" if value is None else format(value, form) for value, form in values]
+            table.add_row(name if stage == "pretrained" else "", stage, *shown)
+    console.print(table)
+    for reason in summary["left_out"]:
+        console.print(f"Left out: {reason}", markup=False, highlight=False, soft_wrap=True)
+    for line in [f"{summary['seconds']:.0f} s of training; {'; '.join(summary['stopped'])}", f"Potential: {folder}"]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,151 @@
+"""The frames of a fine-tuning: read, checked against the pretrained potential, and split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uniscreen.errors import InputError
+from uniscreen.structures.labels import read_labelled
+from uniscreen.training.data_checks import check_conventions, require_agreement
+from uniscreen.training.predictions import Predictions, predict
+from uniscreen.training.splits import Split, k_folds, split, training_order
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from uniscreen.potentials.base import Potential, SystemResult
+    from uniscreen.structures.labels import LabelledData, LabelledStructure
+    from uniscreen.training.data_checks import Finding
+    from uniscreen.training.recipe import DataSection
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Labelled structures, and what the pretrained potential says about them, in order."""
+
+    labels: tuple[LabelledStructure, ...]
+    pretrained: tuple[SystemResult, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def at(self, places: Sequence[int]) -> Frames:
+        """Some of the frames."""
+        return Frames(tuple(self.labels[k] for k in places), tuple(self.pretrained[k] for k in places))
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What is trained on, and how it is split: one split for all members of an ensemble, or one a fold.
+
+    ``known`` are the frames that the splits count by place: those of the training file, then those of a validation
+    file. ``left_out`` says which frames are not used and why; ``findings`` are those of the checks of units and signs.
+    """
+
+    known: Frames
+    test: Frames
+    splits: tuple[Split, ...]
+    left_out: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    sha256: Mapping[str, str]
+
+    @property
+    def elements(self) -> frozenset[str]:
+        """The chemical symbols that occur in what is trained on."""
+        return frozenset(symbol for label in self.known.labels for symbol in label.atoms.symbols)
+
+    def fingerprint(self) -> str:
+        """One checksum of all files."""
+        return hashlib.sha256("".join(f"{name}:{value};" for name, value in self.sha256.items()).encode()).hexdigest()
+
+
+def read_data(section: DataSection, potential: Potential) -> TrainingData:
+    """Read, check and split the frames of a recipe.
+
+    Raises:
+        InputError: there is no training file, a file or a frame is wrong, an element is one that the potential does not
+            know, units or signs are not what they are taken to be, or there is too little to hold anything out.
+    """
+    if section.train is None:
+        raise InputError("The recipe names no training data. Give data.train in it, or --train FILE.")
+    files = {"train": section.train, "validation": section.validation, "test": section.test}
+    read = {name: read_labelled(path, section.conventions) for name, path in files.items() if path is not None}
+    left_out: list[str] = []
+    frames = {name: _evaluated(potential, data, left_out) for name, data in read.items()}
+    train = frames["train"]
+    findings = _checked(train, read["train"]) if section.check_units else ()
+    train = train.at(_chosen(section, train))
+    validation = frames.get("validation", Frames((), ()))
+    known = Frames(train.labels + validation.labels, train.pretrained + validation.pretrained)
+    return TrainingData(
+        known=known,
+        test=frames.get("test", Frames((), ())),
+        splits=_splits(section, train, len(validation)),
+        left_out=tuple(left_out),
+        findings=findings,
+        sha256={name: data.sha256 for name, data in read.items()},
+    )
+
+
+def _evaluated(potential: Potential, data: LabelledData, left_out: list[str]) -> Frames:
+    """The frames that the potential can evaluate.
+
+    Raises:
+        InputError: one holds an element that it does not know, or it can evaluate none.
+    """
+    unknown: dict[str, str] = {}
+    for one in data.structures:
+        for symbol in potential.unsupported_elements(one.atoms.numbers):
+            unknown.setdefault(symbol, one.place)
+    if unknown:
+        (symbol, place), *others = unknown.items()
+        more = f" (nor {', '.join(other for other, _ in others)})" if others else ""
+        raise InputError(
+            f"{data.name}: {place} holds {symbol}, which {potential.card.name} does not know{more}. Fine-tuning cannot "
+            "add elements: choose a model that knows them ('uniscreen models show NAME' lists them)."
+        )
+    predictions = predict(potential, data.structures)
+    left_out += [f"{data.name}, {data.structures[k].place}: {why}" for k, why in predictions.refused.items()]
+    if not predictions.results:
+        raise InputError(f"{potential.card.name} can evaluate no frame of {data.name}: {left_out[-1]}.")
+    left_out += [f"{data.name}, {reason}" for reason in data.left_out]
+    places = sorted(predictions.results)
+    return Frames(tuple(data.structures[k] for k in places), tuple(predictions.results[k] for k in places))
+
+
+def _checked(frames: Frames, data: LabelledData) -> tuple[Finding, ...]:
+    """What the checks of units and signs find.
+
+    Raises:
+        InputError: one disagrees.
+    """
+    findings = check_conventions(frames.labels, Predictions(dict(enumerate(frames.pretrained)), {}), data.conventions)
+    require_agreement(findings, data.name)
+    return tuple(findings)
+
+
+def _chosen(section: DataSection, train: Frames) -> list[int]:
+    """The places of the frames that are used: ``n_train`` of them, spread over the groups.
+
+    Raises:
+        InputError: there are not as many.
+    """
+    places = range(len(train))
+    if section.n_train is None:
+        return list(places)
+    if section.n_train > len(train):
+        raise InputError(f"data.n_train is {section.n_train}, but {section.train} has {len(train)} frames to use.")
+    return sorted(training_order(train.labels, places, seed=section.split.seed)[: section.n_train])
+
+
+def _splits(section: DataSection, train: Frames, n_validation: int) -> tuple[Split, ...]:
+    """By a validation file, in folds, or once."""
+    rule = section.split
+    if n_validation:
+        held = range(len(train), len(train) + n_validation)
+        return (Split(train=tuple(range(len(train))), validation=tuple(held)),)
+    if rule.folds is not None:
+        return tuple(k_folds(train.labels, k=rule.folds, by=rule.by, seed=rule.seed))
+    return (split(train.labels, by=rule.by, validation=rule.validation, seed=rule.seed),)

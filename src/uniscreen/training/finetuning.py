@@ -1,0 +1,159 @@
+"""From a recipe to a folder that is a potential."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from uniscreen.durable import keep_manifest, locked
+from uniscreen.errors import InputError
+from uniscreen.potentials import load_potential
+from uniscreen.potentials.trainable import TrainablePotential
+from uniscreen.training import outputs
+from uniscreen.training.dataset import read_data
+from uniscreen.training.members import Assignment, train_members
+from uniscreen.training.plan import Plan
+from uniscreen.training.reference_energies import fit_shifts, isolated_atom_shifts
+from uniscreen.training.replay import pseudolabelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from uniscreen.potentials.loading import Device
+    from uniscreen.structures.labels import LabelledStructure
+    from uniscreen.training.dataset import TrainingData
+    from uniscreen.training.members import Epoch
+    from uniscreen.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What all members of a run share: data, the shifts of the reference energies (eV an atom), replayed frames."""
+
+    recipe: Recipe
+    device: Device
+    trust_model_file: bool
+    potential: TrainablePotential
+    data: TrainingData
+    shifts: Mapping[str, float]
+    replay: tuple[LabelledStructure, ...]
+
+    @property
+    def n_members(self) -> int:
+        """How many potentials are trained."""
+        return max(self.recipe.ensemble.members, len(self.data.splits))
+
+    def assignments(self, folder: Path) -> list[Assignment]:
+        """What each member is to do; a single one works in the folder itself."""
+        return [
+            Assignment(
+                recipe=self.recipe,
+                device=self.device,
+                trust_model_file=self.trust_model_file,
+                shifts=dict(self.shifts),
+                train=self.data.known.at(split.train).labels,
+                validation=self.data.known.at(split.validation).labels,
+                replay=self.replay,
+                elements=self.data.elements,
+                seed=self.recipe.seed + number,
+                folder=folder if self.n_members == 1 else folder / outputs.MEMBERS / str(number),
+                number=number,
+            )
+            for number, split in ((n, self.data.splits[n % len(self.data.splits)]) for n in range(self.n_members))
+        ]
+
+
+def prepare(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool = False) -> Prepared:
+    """Load the model, read the data, and re-reference the model to it.
+
+    Raises:
+        InputError: the model cannot be trained, or what ``load_potential`` and ``read_data`` raise.
+    """
+    potential = load_potential(recipe.model, device=device, trust_model_file=trust_model_file)
+    if not isinstance(potential, TrainablePotential):
+        raise InputError(
+            f"{potential.card.name} ({potential.card.architecture}) cannot be trained here. "
+            "Those that can: CHGNet, M3GNet, TensorNet and MACE models ('uniscreen models')."
+        )
+    data = read_data(recipe.data, potential)
+    shifts = _shifts(recipe, potential, data)
+    energies = potential.reference_energies
+    potential.reference_energies = {symbol: energies[symbol] + shift for symbol, shift in shifts.items()}
+    replay = pseudolabelled(potential, recipe.replay.structures) if recipe.replay is not None else ()
+    return Prepared(recipe, device, trust_model_file, potential, data, shifts, replay)
+
+
+def plan(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool = False) -> Plan:
+    """What a fine-tuning would do and take, from a few steps that are thrown away."""
+    prepared = prepare(recipe, device=device, trust_model_file=trust_model_file)
+    return Plan.of(prepared.assignments(Path()), prepared.data)
+
+
+def finetune(
+    recipe: Recipe,
+    out: Path | None = None,
+    *,
+    device: Device = "auto",
+    trust_model_file: bool = False,
+    workers: int | None = None,
+    restart: bool = False,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train by a recipe; the summary of the run is returned, and ``out`` is a potential.
+
+    The same call continues a run that was stopped, and does nothing where it is done. ``workers`` processes train the
+    members of an ensemble, as many as there are cores by default.
+
+    Raises:
+        InputError: what ``prepare`` raises.
+        ResumeError: ``out`` holds a run of another recipe or other data.
+    """
+    out = out if out is not None else usual_folder(recipe)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / ".lock", out):
+        if restart:
+            _clear(out)
+        prepared = prepare(recipe, device=device, trust_model_file=trust_model_file)
+        keep_manifest(out / outputs.MANIFEST, outputs.manifest(recipe, prepared.potential.card, prepared.data))
+        (out / outputs.RECIPE).write_text(recipe.as_yaml(), encoding="utf-8")
+        done = outputs.read_summary(out)
+        if done is not None:
+            return done
+        assignments = prepared.assignments(out)
+        trained = train_members(assignments, workers, on_epoch)
+        summary = outputs.write(out, prepared, assignments, trained)
+        for assignment in assignments:
+            shutil.rmtree(assignment.checkpoint.parent, ignore_errors=True)
+        return summary
+
+
+def _shifts(recipe: Recipe, potential: TrainablePotential, data: TrainingData) -> dict[str, float]:
+    """What is added to the reference energies, eV an atom, for the elements of the data."""
+    if recipe.reference_energies == "keep":
+        return {}
+    if recipe.reference_energies != "refit":
+        return isolated_atom_shifts(
+            recipe.reference_energies.isolated_atoms, recipe.data.energy_key or "energy", potential
+        )
+    places = sorted({place for split in data.splits for place in split.train})
+    frames = data.known.at(places)
+    residuals = [label.energy - result.energy for label, result in zip(frames.labels, frames.pretrained, strict=True)]
+    return fit_shifts([label.atoms for label in frames.labels], np.array(residuals))
+
+
+def usual_folder(recipe: Recipe) -> Path:
+    """The folder of a run that was given none: by the names of the data and of the model."""
+    data = recipe.data.train.name.split(".")[0] if recipe.data.train is not None else "run"
+    return Path("runs") / f"{data}-{Path(recipe.model).name.replace(':', '-')}"
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier run left."""
+    for name in outputs.FILES:
+        (folder / name).unlink(missing_ok=True)
+    for name in (outputs.MEMBERS, outputs.CHECKPOINT):
+        shutil.rmtree(folder / name, ignore_errors=True)

@@ -1,0 +1,203 @@
+"""What a run leaves in its folder: see ``FILES``. All of it is written at the end, ``summary.json`` last."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from uniscreen.durable import write_atomically
+from uniscreen.potentials import load_potential
+from uniscreen.potentials.saved import DESCRIPTION, WEIGHTS, write_committee
+from uniscreen.training.errors import Errors
+from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from uniscreen.potentials.base import Potential, SystemResult
+    from uniscreen.potentials.cards import ModelCard
+    from uniscreen.structures.labels import LabelledStructure
+    from uniscreen.training.dataset import Frames, TrainingData
+    from uniscreen.training.finetuning import Prepared
+    from uniscreen.training.members import Assignment, Trained
+    from uniscreen.training.recipe import Recipe
+
+MANIFEST = "manifest.json"
+RECIPE = "recipe.yaml"
+METRICS = "metrics.csv"
+PREDICTIONS = "predictions.csv"
+FORCES = "forces.parquet"
+SUMMARY = "summary.json"
+REPORT = "report.html"
+FILES = (MANIFEST, RECIPE, METRICS, PREDICTIONS, FORCES, SUMMARY, REPORT, DESCRIPTION, WEIGHTS)
+
+MEMBERS = "members"
+CHECKPOINT = "checkpoint"
+
+PACKAGES = ("uniscreen", "torch", "numpy", "ase", "chgnet", "matgl", "mace-torch")
+
+
+def manifest(recipe: Recipe, card: ModelCard, data: TrainingData) -> dict[str, Any]:
+    """What makes two runs the same one."""
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "model_sha256": card.sha256,
+        "data_sha256": dict(data.sha256),
+    }
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary of a run that is done; None of one that is not."""
+    path = folder / SUMMARY
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def write(
+    folder: Path, prepared: Prepared, assignments: Sequence[Assignment], trained: Sequence[Trained]
+) -> dict[str, Any]:
+    """Write the tables, the committee of an ensemble, and the summary, which is returned."""
+    tuned = _load(folder, prepared, assignments)
+    stages = {name: _stages(prepared, frames, tuned) for name, frames in _sets(prepared.data).items()}
+    _write_csv(folder / METRICS, pd.DataFrame(list(_metrics(trained))))
+    _write_csv(folder / PREDICTIONS, pd.DataFrame([row for name, stage in stages.items() for row in stage.rows(name)]))
+    atoms = pd.DataFrame([row for name, stage in stages.items() for row in stage.atoms(name)])
+    write_atomically(folder / FORCES, atoms.to_parquet(index=False))
+    summary = _summary(prepared, assignments, trained, stages)
+    write_atomically(folder / SUMMARY, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode())
+    return summary
+
+
+class _Stages:
+    """The predictions for one set of frames before training, after re-referencing and after training."""
+
+    def __init__(self, frames: Frames, rereferenced: Sequence[SystemResult], trained: Sequence[SystemResult]) -> None:
+        self.labels = frames.labels
+        self.results = {"pretrained": frames.pretrained, "rereferenced": rereferenced, "trained": trained}
+
+    def errors(self) -> dict[str, dict[str, Any]]:
+        """The errors by stage."""
+        return {stage: asdict(Errors.of(self.labels, results)) for stage, results in self.results.items()}
+
+    def rows(self, name: str) -> Iterator[dict[str, Any]]:
+        """One row a frame, for ``predictions.csv``."""
+        for k, label in enumerate(self.labels):
+            results = {stage: found[k] for stage, found in self.results.items()}
+            yield {
+                "set": name,
+                "place": label.place,
+                "group": label.group,
+                "formula": label.atoms.get_chemical_formula(empirical=True),
+                "n_atoms": len(label.atoms),
+                "energy_eV": label.energy,
+                **{f"energy_{stage}_eV": result.energy for stage, result in results.items()},
+                **{
+                    f"force_mae_{stage}_meV_per_A": 1000 * float(np.mean(np.abs(results[stage].forces - label.forces)))
+                    for stage in ("pretrained", "trained")
+                },
+                **{
+                    f"stress_mae_{stage}_GPa": _stress_mae(label, results[stage]) for stage in ("pretrained", "trained")
+                },
+            }
+
+    def atoms(self, name: str) -> Iterator[dict[str, Any]]:
+        """One row an atom, for ``forces.parquet``; forces in eV/Å."""
+        for k, label in enumerate(self.labels):
+            before, after = self.results["pretrained"][k].forces, self.results["trained"][k].forces
+            for atom, symbol in enumerate(label.atoms.symbols):
+                vectors = {"": label.forces[atom], "_pretrained": before[atom], "_trained": after[atom]}
+                components = {
+                    f"f{axis}{stage}": float(vector[i])
+                    for stage, vector in vectors.items()
+                    for i, axis in enumerate("xyz")
+                }
+                yield {"set": name, "place": label.place, "element": symbol, **components}
+
+
+def _load(folder: Path, prepared: Prepared, assignments: Sequence[Assignment]) -> Potential:
+    """The potential of the folder; several members are made a committee first."""
+    if len(assignments) > 1:
+        from uniscreen.potentials.committee import Committee
+
+        members = [load_potential(str(one.folder), device=prepared.device) for one in assignments]
+        card = replace(
+            Committee(members).card, base=prepared.potential.card.name, tuned_elements=prepared.data.elements
+        )
+        write_committee(folder, card, [f"{MEMBERS}/{one.number}" for one in assignments])
+    return load_potential(str(folder), device=prepared.device)
+
+
+def _sets(data: TrainingData) -> dict[str, Frames]:
+    """Frames by what they were used for. With folds, each frame trained some members and validated others."""
+    sets = {"train": data.known, "test": data.test}
+    if len(data.splits) == 1:
+        split = data.splits[0]
+        sets = {"train": data.known.at(split.train), "validation": data.known.at(split.validation), "test": data.test}
+    return {name: frames for name, frames in sets.items() if len(frames)}
+
+
+def _stages(prepared: Prepared, frames: Frames, tuned: Potential) -> _Stages:
+    shift = prepared.shifts
+    moved = [
+        result._replace(energy=result.energy + sum(shift.get(symbol, 0.0) for symbol in label.atoms.symbols))
+        for label, result in zip(frames.labels, frames.pretrained, strict=True)
+    ]
+    return _Stages(frames, moved, tuned.evaluate([label.atoms for label in frames.labels], batch_size=4))
+
+
+def _summary(
+    prepared: Prepared, assignments: Sequence[Assignment], trained: Sequence[Trained], stages: Mapping[str, _Stages]
+) -> dict[str, Any]:
+    first = assignments[0]
+    return {
+        "model": prepared.potential.card.name,
+        "strategy": prepared.recipe.strategy.model_dump(mode="json"),
+        "members": len(assignments),
+        "parameters_trained": trained[0].n_trained,
+        "n_train": len(first.train),
+        "n_validation": len(first.validation),
+        "n_test": len(prepared.data.test),
+        "n_replay": len(first.replay),
+        "elements": sorted(prepared.data.elements),
+        "reference_energy_shifts_eV_per_atom": dict(prepared.shifts),
+        "epochs": [one.state.epoch for one in trained],
+        "best_epoch": [one.state.best_epoch for one in trained],
+        "stopped": [one.state.stopped for one in trained],
+        "rollbacks": [one.state.rollbacks for one in trained],
+        "seconds": round(sum(one.state.seconds for one in trained), 1),
+        "errors": {name: stage.errors() for name, stage in stages.items()},
+        "left_out": list(prepared.data.left_out),
+        "unit_checks": [f"{one.check}: {one.verdict}: {one.seen}" for one in prepared.data.findings],
+        "data_sha256": dict(prepared.data.sha256),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "checks": [],
+    }
+
+
+def _metrics(trained: Sequence[Trained]) -> Iterator[dict[str, Any]]:
+    for one in trained:
+        for row in one.state.rows:
+            yield {"member": one.number, **row}
+
+
+def _stress_mae(label: LabelledStructure, result: SystemResult) -> float | None:
+    if label.stress is None:
+        return None
+    return EV_PER_CUBIC_ANGSTROM_TO_GPA * float(np.mean(np.abs(result.stress - label.stress)))
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,86 @@
+"""What a fine-tuning would take: counted, and timed on one step whose gradient is thrown away."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from uniscreen.training.checkpoints import Checkpoint
+from uniscreen.training.loop import Material, Trainer
+from uniscreen.training.members import adapted
+from uniscreen.training.strategies import Adaptation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from uniscreen.training.dataset import TrainingData
+    from uniscreen.training.members import Assignment
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much would be trained, on what, for how long at most; times and memory are those of this machine.
+
+    ``memory_GB`` is the peak of this process after one step, or of the CUDA device; every member takes as much.
+    """
+
+    members: int
+    parameters: int
+    parameters_trained: int
+    n_train: int
+    n_validation: int
+    n_test: int
+    n_replay: int
+    reference_energy_shifts_eV_per_atom: Mapping[str, float]  # noqa: N815
+    steps_per_epoch: int
+    epochs: int
+    seconds_per_epoch: float
+    memory_GB: float  # noqa: N815
+    left_out: Sequence[str]
+
+    @property
+    def seconds(self) -> float:
+        """Of one member, if nothing ends it before all epochs are done."""
+        return self.epochs * self.seconds_per_epoch
+
+    @classmethod
+    def of(cls, assignments: Sequence[Assignment], data: TrainingData) -> Plan:
+        """The plan of a run by what its members are to do."""
+        one = assignments[0]
+        potential = adapted(one)
+        adaptation = Adaptation(potential, one.recipe.strategy, one.seed)
+        trainer = Trainer(
+            potential,
+            adaptation,
+            Material(one.train, one.validation, one.replay),
+            one.recipe,
+            seed=one.seed,
+            checkpoint=Checkpoint(Path()),
+        )
+        seconds = trainer.time_epoch()
+        return cls(
+            members=len(assignments),
+            parameters=sum(parameter.numel() for parameter in potential.model.parameters()),
+            parameters_trained=adaptation.count,
+            n_train=len(one.train),
+            n_validation=len(one.validation),
+            n_test=len(data.test),
+            n_replay=len(one.replay),
+            reference_energy_shifts_eV_per_atom=one.shifts,
+            steps_per_epoch=trainer.steps_per_epoch,
+            epochs=trainer.epochs,
+            seconds_per_epoch=seconds,
+            memory_GB=_peak_memory(potential.device),
+            left_out=data.left_out,
+        )
+
+
+def _peak_memory(device: torch.device) -> float:
+    """GB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -1,0 +1,314 @@
+"""Recipes: everything that decides a fine-tuning, as YAML. Unknown keys are errors; the defaults are here alone."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from uniscreen.errors import InputError
+from uniscreen.potentials.trainable import Block
+from uniscreen.structures.labels.labelled import EnergyKind, LabelConventions, StressSign, StressUnit, VoigtOrder
+from uniscreen.training.splits import SplitBy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SplitSection(_Section):
+    """Which of the training frames validate: whole groups, about the share ``validation`` of the frames.
+
+    ``by``: ``group`` as the file says, ``composition``, ``block`` (ten stretches of one trajectory), ``stretch`` (the
+    end of every group) or ``frame``.
+    With ``folds`` k there are k members, each with other groups held out, so that every frame trains.
+    """
+
+    by: SplitBy = "group"
+    validation: Share = 0.2
+    folds: Annotated[int, Field(ge=2)] | None = None
+    seed: int = 0
+
+
+class DataSection(_Section):
+    """Files of labelled structures, and how they give their labels where that is not what is usual in their format.
+
+    ``n_train`` frames of ``train`` are used, spread over its groups, validation included; all by default.
+    ``validation`` is a file that stands in for the split. ``check_units`` asks the pretrained potential whether units
+    and signs are what they are taken to be.
+    """
+
+    train: Path | None = None
+    validation: Path | None = None
+    test: Path | None = None
+    n_train: Annotated[int, Field(ge=2)] | None = None
+    split: SplitSection = SplitSection()
+    check_units: bool = True
+    energy: EnergyKind | None = None
+    stress_unit: StressUnit | None = None
+    stress_sign: StressSign | None = None
+    stress_order: VoigtOrder | None = None
+    energy_key: str | None = None
+    forces_key: str | None = None
+    stress_key: str | None = None
+    group_key: str | None = None
+
+    @property
+    def conventions(self) -> LabelConventions:
+        """How the files give their labels."""
+        names = LabelConventions.__dataclass_fields__
+        return LabelConventions(**{name: getattr(self, name) for name in names})
+
+
+class IsolatedAtoms(_Section):
+    """Reference energies from a file of single atoms, one for each element."""
+
+    isolated_atoms: Path
+
+
+class Full(_Section):
+    """Train every parameter."""
+
+    kind: Literal["full"] = "full"
+
+
+class Blocks(_Section):
+    """Train some blocks of the network; the others stay as they are to the bit."""
+
+    kind: Literal["blocks"]
+    blocks: Annotated[tuple[Block, ...], Field(min_length=1)]
+
+
+class LoRA(_Section):
+    """Train low-rank additions to the linear maps: Hu et al., ICLR 2022. ``alpha`` is twice the rank by default."""
+
+    kind: Literal["lora"]
+    rank: Count = 4
+    alpha: Positive | None = None
+
+
+class Delta(_Section):
+    """Train every parameter, and pull it toward its pretrained value: by ``decay`` times the learning rate a step."""
+
+    kind: Literal["delta"]
+    decay: Positive = 1.0
+
+
+Strategy = Annotated[Full | Blocks | LoRA | Delta, Field(discriminator="kind")]
+
+
+class LossSection(_Section):
+    """Weights of the errors in energy (eV/atom), forces (eV/Å) and stress (GPa).
+
+    Each error enters by the Huber loss, divided by its width: squared below ``huber``, linear above, so that one bad
+    frame does not decide. Errors per atom are some ten times smaller than those of forces, hence the weights.
+    """
+
+    energy: Weight = 10.0
+    forces: Weight = 1.0
+    stress: Weight = 0.1
+    huber: Positive = 0.01
+
+    @model_validator(mode="after")
+    def _weighs_something(self) -> LossSection:
+        if self.energy == self.forces == self.stress == 0:
+            raise ValueError("all weights are 0, so there is nothing to train on")
+        return self
+
+
+class OptimiserSection(_Section):
+    """Adam. Training ends after ``epochs``, after ``steps``, or when ``patience`` epochs brought nothing better.
+
+    ``schedule`` cosine: the rate rises over the first 5 % of the steps and falls to 1 % by the end. ``clip`` is the
+    largest norm of the gradient, ``ema`` the decay of the averaged weights, which are what is validated and kept.
+    """
+
+    learning_rate: Positive = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip: Positive = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    epochs: Count = 200
+    steps: Count | None = None
+    patience: Count = 50
+    batch_size: Count = 4
+
+
+class ReplaySection(_Section):
+    """Structures that the pretrained model labels itself, mixed into each step, so that it stays what it was elsewhere.
+
+    ``share`` is their part of the loss and of the frames of a step.
+    """
+
+    structures: Path
+    share: Share = 0.3
+
+
+class EnsembleSection(_Section):
+    """How many potentials are trained, by seeds of their own; more than one make a committee."""
+
+    members: Count = 1
+
+
+class Recipe(_Section):
+    """A fine-tuning: a model, data, and what is done with them."""
+
+    model: str = Field(min_length=1)
+    data: DataSection = DataSection()
+    reference_energies: Literal["refit", "keep"] | IsolatedAtoms = "refit"
+    strategy: Strategy = Full()
+    loss: LossSection = LossSection()
+    optimiser: OptimiserSection = OptimiserSection()
+    replay: ReplaySection | None = None
+    ensemble: EnsembleSection = EnsembleSection()
+    seed: int = 0
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _plain_name(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, Path) else value
+
+    @model_validator(mode="after")
+    def _one_kind_of_members(self) -> Recipe:
+        if self.data.split.folds is not None:
+            if self.ensemble.members > 1:
+                raise ValueError("data.split.folds makes one member a fold, so leave ensemble.members at 1")
+            if self.data.validation is not None:
+                raise ValueError("data.validation is given, so there is nothing to split into data.split.folds")
+        return self
+
+    def files(self) -> dict[str, Path]:
+        """The files that the recipe names, by key."""
+        named = {f"data.{name}": getattr(self.data, name) for name in ("train", "validation", "test")}
+        if self.replay is not None:
+            named["replay.structures"] = self.replay.structures
+        if isinstance(self.reference_energies, IsolatedAtoms):
+            named["reference_energies.isolated_atoms"] = self.reference_energies.isolated_atoms
+        return {key: path for key, path in named.items() if path is not None}
+
+    def as_yaml(self) -> str:
+        """The whole recipe with its defaults."""
+        values = self.model_dump(mode="json")
+        return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None))
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = (), **data: Path | None) -> Recipe:
+    """Read a recipe; ``overrides`` are ``key=value`` with keys such as ``optimiser.epochs`` and values in YAML.
+
+    ``data`` stands in for the files of its section: ``train``, ``validation``, ``test``. Paths are taken from the
+    working directory.
+
+    Raises:
+        InputError: the file cannot be read, a key is unknown, or a value is wrong; each is named.
+    """
+    values = _load(path)
+    for override in overrides:
+        _put(values, override)
+    section = values.setdefault("data", {})
+    if isinstance(section, dict):
+        section |= {name: str(file) for name, file in data.items() if file is not None}
+    return checked(values, str(path))
+
+
+def checked(values: dict[str, Any], source: str) -> Recipe:
+    """The recipe that some values make.
+
+    Raises:
+        InputError: a key is unknown, or a value is wrong; each is named.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_problem(dict(problem)) for problem in error.errors())
+        raise InputError(f"{source}: {problems}{'' if problems.endswith('?') else '.'}") from None
+
+
+def _problem(problem: dict[str, Any]) -> str:
+    """One thing that is wrong: where, what was given, what was expected."""
+    place = [str(part) for part in problem["loc"]]
+    if place[:1] == ["strategy"]:
+        del place[1:2]  # pydantic names the kind there
+    if place[:1] == ["reference_energies"]:
+        return "reference_energies: expected refit, keep or {isolated_atoms: FILE}"
+    where = ".".join(place) or "recipe"
+    if problem["type"] == "extra_forbidden":
+        close = _close_keys(where)
+        hint = f"Did you mean {close[0]}?" if close else f"Expected one of {_siblings(place)}"
+        return f"{where} is no key of a recipe. {hint}"
+    if problem["type"].startswith("union_tag"):
+        return f"{where}: expected kind: full, blocks, lora or delta, with the keys that it has"
+    given = problem["input"]
+    shown = "" if isinstance(given, (dict, list, BaseModel)) else f" (given: {given})"
+    return f"{where}: {str(problem['msg']).removeprefix('Value error, ')}{shown}"
+
+
+def _close_keys(where: str) -> list[str]:
+    """The keys of a recipe that were probably meant: those of the same name elsewhere, then similar ones."""
+    known = list(_keys())
+    elsewhere = [key for key in known if key.rpartition(".")[2] == where.rpartition(".")[2]]
+    return elsewhere or difflib.get_close_matches(
+        where, [key for key in known if "." in key or "." not in where], n=1, cutoff=0.8
+    )
+
+
+def _siblings(place: Sequence[str]) -> str:
+    """The keys of the section that a key was put into."""
+    section = ".".join(place[:-1])
+    return ", ".join(key for key in _keys() if key.rpartition(".")[0] == section)
+
+
+def _keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
+    """Every key of a recipe, with dots."""
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        for kind in _sections(field.annotation):
+            yield from _keys(kind, f"{prefix}{name}.")
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections that a type may be."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from _sections(part)
+
+
+def _put(values: dict[str, Any], override: str) -> None:
+    """Set one value by its key with dots."""
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise InputError(f"{override!r} is no setting; expected key=value, e.g. optimiser.epochs=50.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{override!r}: the value is not YAML: {' '.join(str(error).split())}") from None
+    section = values
+    for part in parts[:-1]:
+        inner = section.get(part)
+        section[part] = dict(inner) if isinstance(inner, dict) else {}
+        section = section[part]
+    section[parts[-1]] = value
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        found = "nothing" if values is None else type(values).__name__
+        raise InputError(f"{path} holds {found}; expected the keys of a recipe: {', '.join(Recipe.model_fields)}.")
+    return values
