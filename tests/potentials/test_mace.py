@@ -21,6 +21,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from local_server import File, serving
 
 import uniscreen
+from mace_models import small_mace
 from uniscreen import load_potential
 from uniscreen.errors import InputError, MissingPackageError, ReferenceMismatchError, UnsupportedElementError
 from uniscreen.potentials import fetching, find_card, loading, model_cards, resolve_model
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 H2CU = Path(__file__).parents[2].parent / "shared" / "weights" / "mace-h2cu" / "H2Cu_MACE_model_swa.model"
 VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-SPECIES = [8, 13, 29]
 BOTH_PRECISIONS = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -51,50 +51,10 @@ def _upstream() -> None:
         import mace.calculators  # noqa: F401
 
 
-def _random_model(**changes: Any) -> Any:
-    """A small MACE with random weights, in float64."""
-    import mace.modules
-    from e3nn import o3
-
-    settings: dict[str, Any] = {
-        "atomic_inter_scale": 5.0,
-        "atomic_inter_shift": 0.1,
-        "r_max": 4.7,
-        "num_bessel": 4,
-        "num_polynomial_cutoff": 5,
-        "max_ell": 2,
-        "interaction_cls": mace.modules.RealAgnosticResidualInteractionBlock,
-        "interaction_cls_first": mace.modules.RealAgnosticInteractionBlock,
-        "num_interactions": 2,
-        "num_elements": len(SPECIES),
-        "hidden_irreps": o3.Irreps("8x0e + 8x1o"),
-        "MLP_irreps": o3.Irreps("4x0e"),
-        "atomic_energies": np.array([-432.1, -3.5, -1.25]),
-        "avg_num_neighbors": 3.0,
-        "atomic_numbers": SPECIES,
-        "correlation": 2,
-        "gate": torch.nn.functional.silu,
-        "pair_repulsion": True,
-        "distance_transform": "Agnesi",
-    }
-    kind = changes.pop("kind", mace.modules.ScaleShiftMACE)
-    settings |= changes
-    if kind is mace.modules.MACE:
-        del settings["atomic_inter_scale"], settings["atomic_inter_shift"]
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            return kind(**settings)
-    finally:
-        torch.set_default_dtype(before)
-
-
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mace") / "tiny.model"
-    torch.save(_random_model(), path)
+    torch.save(small_mace(), path)
     return path
 
 
@@ -103,7 +63,7 @@ def two_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mace") / "two-heads.model"
     energies = np.array([[-432.1, -3.5, -1.25], [-1.0, -2.0, -3.0]])
     scales = {"atomic_inter_scale": [5.0, 7.0], "atomic_inter_shift": [0.1, -0.2]}
-    torch.save(_random_model(heads=["pbe", "r2scan"], atomic_energies=energies, **scales), path)
+    torch.save(small_mace(heads=["pbe", "r2scan"], atomic_energies=energies, **scales), path)
     return path
 
 
@@ -183,7 +143,7 @@ def test_each_head_gives_upstream_numbers(head: str, two_heads: Path, monkeypatc
 def test_a_model_without_scale_and_shift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mace.modules
 
-    torch.save(_random_model(kind=mace.modules.MACE), tmp_path / "plain.model")
+    torch.save(small_mace(kind=mace.modules.MACE), tmp_path / "plain.model")
     _assert_as_upstream(tmp_path / "plain.model", _structures("Cu", "O", "Al"), "float64", monkeypatch)
 
 
@@ -513,7 +473,7 @@ def test_a_saved_model_keeps_to_the_classes_of_mace(model_file: Path, tmp_path: 
 def test_a_model_without_scale_and_shift_cannot_be_saved(tmp_path: Path) -> None:
     import mace.modules
 
-    torch.save(_random_model(kind=mace.modules.MACE), tmp_path / "plain.model")
+    torch.save(small_mace(kind=mace.modules.MACE), tmp_path / "plain.model")
     with pytest.raises(InputError, match="A MACE cannot be saved"):
         _load(tmp_path / "plain.model").save(tmp_path / "run")  # type: ignore[attr-defined]
     assert not (tmp_path / "run").exists()
