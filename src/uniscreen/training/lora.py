@@ -95,16 +95,12 @@ class LowRankChange(torch.nn.Module):
         super().__init__()
         self.scale = alpha / rank
         self.b, self.a = ParameterList(), ParameterList()
-        parts = weight.detach().flatten().split([m * n for m, n in shapes])
+        parts = torch.split(weight.detach().flatten(), [m * n for m, n in shapes])
         for (m, n), part in zip(shapes, parts, strict=True):
             size = float(part.double().square().mean().sqrt()) or 1 / math.sqrt(n)
             low = rank * (m + n) < m * n
-            a = (
-                size * torch.randn(rank, n, generator=generator, dtype=torch.float64)
-                if low
-                else torch.tensor(size, dtype=torch.float64)
-            )
-            self.a.append(Parameter(a.to(weight), requires_grad=low))
+            drawn = torch.randn(rank, n, generator=generator, dtype=torch.float64) if low else torch.ones(())
+            self.a.append(Parameter(size * drawn.to(weight), requires_grad=low))
             self.b.append(Parameter(weight.new_zeros(m, rank if low else n)))
 
     def forward(self, weight: Tensor) -> Tensor:
