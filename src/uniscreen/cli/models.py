@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +12,6 @@ from uniscreen.cli.console import standard_output
 from uniscreen.cli.fetch import fetch, hub, print_fetched_from_hub
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from uniscreen.potentials import ModelCard
     from uniscreen.potentials.testing import CheckResult
 
@@ -128,9 +127,12 @@ def _described(name: str) -> tuple[ModelCard, Path | None]:
     """The card of a model, and its weights if they are on this machine."""
     from uniscreen.potentials import find_card
     from uniscreen.potentials.hub import SCHEME, hub_model
+    from uniscreen.potentials.loading import resolve_model
 
     if name.startswith(SCHEME):
         return hub_model(name)
+    if Path(name).is_dir():
+        return resolve_model(name)
     card = find_card(name)
     return card, _weights(card)
 
@@ -168,6 +170,8 @@ def _facts(card: ModelCard, path: Path | None) -> dict[str, str]:
         "magnetic moments": "yes" if card.magnetic_moments else "no",
         "precision": card.dtype,
         "cutoff": f"{card.cutoff:g} Å",
+        "trained from": card.base or "published as it is",
+        "trained on": " ".join(_by_atomic_number(card.tuned_elements)) or "what the citation says",
         "elements": f"{len(card.elements)}: {' '.join(_by_atomic_number(card.elements))}",
     }
 
