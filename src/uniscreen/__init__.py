@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from uniscreen.potentials import load_potential
     from uniscreen.screening import screen
+    from uniscreen.training import finetune
 
-__all__ = ["__version__", "load_potential", "screen"]
+__all__ = ["__version__", "finetune", "load_potential", "screen"]
 
 __version__ = "0.1.0"
 
-_HOMES = {"load_potential": "uniscreen.potentials", "screen": "uniscreen.screening"}
+_HOMES = {"load_potential": "uniscreen.potentials", "screen": "uniscreen.screening", "finetune": "uniscreen.training"}
 
 
 def __getattr__(name: str) -> object:

@@ -112,6 +112,16 @@ class TrainablePotential(DifferentiablePotential):
             references[atomic_numbers[symbol]] = energy
         self._references = references
 
+    @torch.no_grad()
+    def reset(self, seed: int) -> None:
+        """Give the network untrained weights, by a seed; reference energies and buffers stay."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            fresh = self.build(self.architecture())
+        values = dict(fresh.named_parameters())
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(values[name])
+
     def reference_energy(self, graph: AtomicGraph) -> Tensor:
         """(B,) eV, the sum of the reference energies of each system's atoms."""
         zero = self._references.new_zeros(graph.n_systems)

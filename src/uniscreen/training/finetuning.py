@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from uniscreen.durable import keep_manifest, locked
 from uniscreen.errors import InputError
 from uniscreen.potentials import load_potential
@@ -17,7 +15,7 @@ from uniscreen.training import outputs
 from uniscreen.training.dataset import read_data
 from uniscreen.training.members import Assignment, train_members
 from uniscreen.training.plan import Plan
-from uniscreen.training.reference_energies import fit_shifts, isolated_atom_shifts
+from uniscreen.training.reference_energies import isolated_atom_shifts, residual_shifts
 from uniscreen.training.replay import pseudolabelled
 
 if TYPE_CHECKING:
@@ -141,8 +139,7 @@ def _shifts(recipe: Recipe, potential: TrainablePotential, data: TrainingData) -
         )
     places = sorted({place for split in data.splits for place in split.train})
     frames = data.known.at(places)
-    residuals = [label.energy - result.energy for label, result in zip(frames.labels, frames.pretrained, strict=True)]
-    return fit_shifts([label.atoms for label in frames.labels], np.array(residuals))
+    return residual_shifts(frames.labels, frames.pretrained)
 
 
 def usual_folder(recipe: Recipe) -> Path:

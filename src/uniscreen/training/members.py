@@ -14,6 +14,8 @@ from uniscreen.potentials import load_potential
 from uniscreen.potentials.trainable import TrainablePotential
 from uniscreen.training.checkpoints import Checkpoint
 from uniscreen.training.loop import Material, Trainer
+from uniscreen.training.recipe import Scratch
+from uniscreen.training.reference_energies import residual_shifts
 from uniscreen.training.strategies import Adaptation
 
 if TYPE_CHECKING:
@@ -109,8 +111,12 @@ def adapted(assignment: Assignment) -> TrainablePotential:
         assignment.recipe.model, device=assignment.device, trust_model_file=assignment.trust_model_file
     )
     assert isinstance(potential, TrainablePotential)
+    shifts = assignment.shifts
+    if isinstance(assignment.recipe.strategy, Scratch):
+        potential.reset(assignment.seed)
+        shifts = residual_shifts(assignment.train, potential.evaluate([one.atoms for one in assignment.train]))
     energies = potential.reference_energies
-    potential.reference_energies = {symbol: energies[symbol] + shift for symbol, shift in assignment.shifts.items()}
+    potential.reference_energies = {symbol: energies[symbol] + shift for symbol, shift in shifts.items()}
     potential.card = replace(potential.card, tuned_elements=assignment.elements)
     return potential
 

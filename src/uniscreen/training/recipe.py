@@ -91,7 +91,7 @@ class Blocks(_Section):
 
 
 class LoRA(_Section):
-    """Train low-rank additions to the linear maps: Hu et al., ICLR 2022. ``alpha`` is twice the rank by default."""
+    """Train low-rank additions to the linear maps: Hu et al., ICLR 2022. ``alpha`` is the rank by default."""
 
     kind: Literal["lora"]
     rank: Count = 4
@@ -102,10 +102,16 @@ class Delta(_Section):
     """Train every parameter, and pull it toward its pretrained value: by ``decay`` times the learning rate a step."""
 
     kind: Literal["delta"]
-    decay: Positive = 1.0
+    decay: Positive = 5.0
 
 
-Strategy = Annotated[Full | Blocks | LoRA | Delta, Field(discriminator="kind")]
+class Scratch(_Section):
+    """Train every parameter from random values, to see what the pretraining is worth."""
+
+    kind: Literal["scratch"]
+
+
+Strategy = Annotated[Full | Blocks | LoRA | Delta | Scratch, Field(discriminator="kind")]
 
 
 class LossSection(_Section):
@@ -246,7 +252,7 @@ def _problem(problem: dict[str, Any]) -> str:
         hint = f"Did you mean {close[0]}?" if close else f"Expected one of {_siblings(place)}"
         return f"{where} is no key of a recipe. {hint}"
     if problem["type"].startswith("union_tag"):
-        return f"{where}: expected kind: full, blocks, lora or delta, with the keys that it has"
+        return f"{where}: expected kind: full, blocks, lora, delta or scratch, with the keys that it has"
     given = problem["input"]
     shown = "" if isinstance(given, (dict, list, BaseModel)) else f" (given: {given})"
     return f"{where}: {str(problem['msg']).removeprefix('Value error, ')}{shown}"

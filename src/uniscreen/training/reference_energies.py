@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
+    from uniscreen.potentials.base import SystemResult
     from uniscreen.potentials.trainable import TrainablePotential
+    from uniscreen.structures.labels import LabelledStructure
 
 RELATIVE_RANK = 1e-8
 """Combinations of elements whose singular value is below this share of the largest are not identifiable."""
@@ -33,6 +35,12 @@ def fit_shifts(structures: Sequence[Atoms], residuals: NDArray[np.float64]) -> d
     n_atoms = counts.sum(axis=1)
     shifts, *_ = np.linalg.lstsq(counts / n_atoms[:, None], residuals / n_atoms, rcond=RELATIVE_RANK)
     return dict(zip(elements, shifts.tolist(), strict=True))
+
+
+def residual_shifts(labels: Sequence[LabelledStructure], results: Sequence[SystemResult]) -> dict[str, float]:
+    """The shifts that fit the differences between labelled and predicted energies; see ``fit_shifts``."""
+    residuals = [label.energy - result.energy for label, result in zip(labels, results, strict=True)]
+    return fit_shifts([label.atoms for label in labels], np.array(residuals))
 
 
 def total_shift(structures: Sequence[Atoms], shifts: dict[str, float]) -> NDArray[np.float64]:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
 
     from uniscreen.potentials.trainable import TrainablePotential
-    from uniscreen.training.recipe import Full
+    from uniscreen.training.recipe import Strategy
 
 
 class Adaptation:
     """The parameters of a potential that a strategy trains; the others are frozen."""
 
-    def __init__(self, potential: TrainablePotential, strategy: Full | Blocks | LoRA | Delta, seed: int) -> None:
+    def __init__(self, potential: TrainablePotential, strategy: Strategy, seed: int) -> None:
         """Choose the parameters; low-rank additions are put in, by the seed.
 
         Raises:
@@ -54,7 +54,7 @@ class Adaptation:
         self._potential.model.requires_grad_(True)
 
 
-def _chosen(potential: TrainablePotential, strategy: Full | Blocks | LoRA | Delta, seed: int) -> list[Parameter]:
+def _chosen(potential: TrainablePotential, strategy: Strategy, seed: int) -> list[Parameter]:
     potential.model.requires_grad_(False)
     if isinstance(strategy, LoRA):
         return lora.attach(potential, strategy.rank, strategy.alpha, seed)

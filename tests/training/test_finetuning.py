@@ -1,0 +1,335 @@
+"""A run from recipe to potential: what is learnt, what stays, what survives, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from ase.build import bulk
+from ase.io import read, write
+from finetuning_frames import SHIFTS, labelled, rattled, write_labelled
+
+from uniscreen import load_potential
+from uniscreen.errors import InputError, ResumeError
+from uniscreen.potentials.committee import SavedCommittee
+from uniscreen.training.finetuning import finetune, plan
+from uniscreen.training.recipe import checked
+
+MODEL = "chgnet-0.3.0"
+
+
+@pytest.fixture(scope="module")
+def frames(loaded, tmp_path_factory):
+    """Training and test files."""
+    folder = tmp_path_factory.mktemp("frames")
+    return {
+        "train": str(write_labelled(folder / "train.extxyz", loaded(MODEL))),
+        "test": str(write_labelled(folder / "test.extxyz", loaded(MODEL), count=6, seed=1)),
+    }
+
+
+def recipe(frames, **sections):
+    settings = {"epochs": 8, "batch_size": 4, "learning_rate": 2e-3, "ema": 0.9, **sections.pop("optimiser", {})}
+    data = {**frames, **sections.pop("data", {})}
+    return checked({"model": MODEL, "data": data, "optimiser": settings, **sections}, "recipe")
+
+
+@pytest.fixture(scope="module")
+def run(frames, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    return folder, finetune(recipe(frames), folder, device="cpu")
+
+
+def weights(folder):
+    return load_potential(str(folder), device="cpu").model.state_dict()
+
+
+def test_each_stage_is_better_than_the_one_before(run):
+    _, summary = run
+    stages = summary["errors"]["test"]
+    energy = [stages[stage]["energy_mae_meV_per_atom"] for stage in ("pretrained", "rereferenced", "trained")]
+    assert energy[0] > 1000  # the labels count from other atoms
+    assert energy[1] < 100
+    assert energy[2] < energy[1]
+    assert stages["rereferenced"]["force_mae_meV_per_A"] == stages["pretrained"]["force_mae_meV_per_A"]
+    assert stages["trained"]["force_mae_meV_per_A"] < 0.9 * stages["pretrained"]["force_mae_meV_per_A"]
+
+
+def test_reference_energies_move_by_what_can_be_known(run, loaded):
+    _, summary = run
+    shifts = summary["reference_energy_shifts_eV_per_atom"]
+    # one stoichiometry: only the sum is known, and the solution of least norm is the mean
+    assert shifts["Na"] == pytest.approx(shifts["Cl"])
+    assert shifts["Na"] + shifts["Cl"] == pytest.approx(SHIFTS["Na"] + SHIFTS["Cl"], abs=0.3)
+    tuned = load_potential(str(run[0]), device="cpu")
+    before = loaded(MODEL).reference_energies
+    assert {s for s, e in tuned.reference_energies.items() if e != before[s]} == {"Na", "Cl"}
+
+
+def test_the_folder_is_a_potential_that_gives_the_predictions_in_it(run, frames):
+    folder, summary = run
+    tuned = load_potential(str(folder), device="cpu")
+    assert tuned.card.base == MODEL
+    assert tuned.card.tuned_elements == {"Na", "Cl"}
+    table = pd.read_csv(folder / "predictions.csv").query("set == 'test'")
+    results = tuned.evaluate(read(frames["test"], ":"), batch_size=4)
+    np.testing.assert_allclose(table["energy_trained_eV"], [r.energy for r in results], rtol=0, atol=1e-9)
+    errors = table["energy_trained_eV"] - table["energy_eV"]
+    mae = 1000 * float(np.mean(np.abs(errors / table["n_atoms"])))
+    assert summary["errors"]["test"]["trained"]["energy_mae_meV_per_atom"] == pytest.approx(mae)
+    forces = pd.read_parquet(folder / "forces.parquet").query("set == 'test'")
+    of_labels = np.concatenate([atoms.get_forces() for atoms in read(frames["test"], ":")])
+    np.testing.assert_allclose(forces[["fx", "fy", "fz"]], of_labels)
+
+
+def test_the_best_epoch_is_the_one_that_is_kept(run):
+    folder, summary = run
+    rows = pd.read_csv(folder / "metrics.csv")
+    assert list(rows["epoch"]) == list(range(9))
+    best = int(rows["validation_loss"].idxmin())
+    assert summary["best_epoch"] == [best]
+    assert rows["event"][best] == "best"
+    kept = summary["errors"]["validation"]["trained"]
+    assert kept["energy_mae_meV_per_atom"] == pytest.approx(rows["validation_energy_mae_meV_per_atom"][best], abs=1e-3)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others(run, frames, tmp_path):
+    finetune(recipe(frames), tmp_path / "again", device="cpu")
+    finetune(recipe(frames, seed=1), tmp_path / "other", device="cpu")
+    first, again, other = (weights(folder) for folder in (run[0], tmp_path / "again", tmp_path / "other"))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_run_that_is_done_is_not_done_again(run, frames):
+    folder, summary = run
+    before = (folder / "weights.safetensors").stat().st_mtime_ns
+    assert finetune(recipe(frames), folder, device="cpu") == summary
+    assert (folder / "weights.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(ResumeError, match=r"optimiser\.epochs was 8, now 9"):
+        finetune(recipe(frames, optimiser={"epochs": 9}), folder, device="cpu")
+
+
+@pytest.mark.parametrize("block", ["embedding", "interaction", "readout"])
+def test_blocks_that_are_not_named_stay_as_they_are_to_the_bit(frames, tmp_path, loaded, block):
+    strategy = {"kind": "blocks", "blocks": [block]}
+    finetune(recipe(frames, strategy=strategy), tmp_path / "run", device="cpu")
+    tuned, before = weights(tmp_path / "run"), loaded(MODEL).model.state_dict()
+    changed = {name for name in tuned if not torch.equal(tuned[name], before[name])}
+    members = {name for name, _ in loaded(MODEL).parameter_blocks()[block]}
+    assert changed
+    assert changed <= members
+
+
+def test_low_rank_additions_become_part_of_the_weights(frames, tmp_path, loaded):
+    strategy = {"kind": "lora", "rank": 2}
+    summary = finetune(recipe(frames, strategy=strategy), tmp_path / "run", device="cpu")
+    assert weights(tmp_path / "run").keys() == loaded(MODEL).model.state_dict().keys()
+    assert summary["parameters_trained"] < 0.2 * sum(p.numel() for p in loaded(MODEL).model.parameters())
+    stages = summary["errors"]["train"]
+    assert stages["trained"]["force_mae_meV_per_A"] < stages["pretrained"]["force_mae_meV_per_A"]
+
+
+def test_delta_holds_the_weights_back(frames, run, tmp_path, loaded):
+    def change(folder):
+        before = loaded(MODEL).model.state_dict()
+        return sum(float((value - before[name]).square().sum()) for name, value in weights(folder).items())
+
+    strategy = {"kind": "delta", "decay": 200.0}
+    finetune(recipe(frames, strategy=strategy), tmp_path / "run", device="cpu")
+    assert 0 < change(tmp_path / "run") < 0.5 * change(run[0])
+
+
+def test_replay_keeps_what_the_potential_said_of_other_crystals(frames, run, tmp_path, loaded):
+    others = [bulk("MgO", "rocksalt", a=4.2 + 0.05 * k) for k in range(4)]
+    others += [bulk("Cu", "fcc", a=3.5 + 0.05 * k) for k in range(4)]
+    for seed, atoms in enumerate(others):
+        atoms.rattle(0.05, seed=seed)
+    write(tmp_path / "others.extxyz", others)
+    replay = {"structures": str(tmp_path / "others.extxyz"), "share": 0.5}
+    summary = finetune(recipe(frames, replay=replay), tmp_path / "run", device="cpu")
+    assert summary["n_replay"] == 8
+    unseen = [bulk("MgO", "rocksalt", a=4.33), bulk("Cu", "fcc", a=3.58)]
+    base = [result.energy for result in loaded(MODEL).evaluate(unseen)]
+
+    def forgotten(folder):
+        results = load_potential(str(folder), device="cpu").evaluate(unseen)
+        return float(np.mean(np.abs(np.subtract([r.energy for r in results], base))))
+
+    assert forgotten(tmp_path / "run") < 0.5 * forgotten(run[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "how", [{"ensemble": {"members": 2}}, {"data": {"split": {"folds": 3}}}], ids=["seeds", "folds"]
+)
+def test_an_ensemble_is_a_committee(frames, tmp_path, how):
+    summary = finetune(recipe(frames, optimiser={"epochs": 2}, **how), tmp_path / "run", device="cpu", workers=2)
+    committee = load_potential(str(tmp_path / "run"), device="cpu")
+    assert isinstance(committee, SavedCommittee)
+    assert len(committee.members) == summary["members"] == len(summary["best_epoch"])
+    crystal = rattled(1, seed=9)
+    energies = [member.evaluate(crystal)[0].energy for member in committee.members]
+    assert len(set(energies)) == len(energies)
+    assert committee.evaluate(crystal)[0].energy == pytest.approx(np.mean(energies))
+    (tmp_path / "run" / "members" / "0" / "model.json").unlink()
+    with pytest.raises(InputError):
+        load_potential(str(tmp_path / "run"), device="cpu")
+
+
+def test_every_frame_trains_a_fold(frames, tmp_path):
+    from uniscreen.training.finetuning import prepare
+
+    assignments = prepare(recipe(frames, data={"split": {"folds": 5}}), device="cpu").assignments(tmp_path)
+    assert len(assignments) == 5
+    held = [label.place for one in assignments for label in one.validation]
+    assert len(held) == len(set(held)) == 15
+
+
+def test_a_rate_that_is_far_too_high_is_lowered(frames, tmp_path):
+    hot = {"learning_rate": 1e4, "schedule": "constant", "epochs": 4, "clip": 1e9}
+    summary = finetune(recipe(frames, optimiser=hot), tmp_path / "run", device="cpu")
+    assert summary["rollbacks"][0]
+    assert "learning rate 3e+03" in summary["rollbacks"][0][0]
+    stages = summary["errors"]["validation"]
+    assert stages["trained"]["force_mae_meV_per_A"] < 1.5 * stages["pretrained"]["force_mae_meV_per_A"]
+    assert pd.read_csv(tmp_path / "run" / "metrics.csv")["event"].str.startswith("rolled back").any()
+
+
+ALWAYS_SAVING = """
+import uniscreen.training.checkpoints as checkpoints
+from uniscreen.cli.main import main
+checkpoints.INTERVAL = 0.0
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_goes_on_and_ends_the_same(frames, tmp_path):
+    long = recipe(frames, optimiser={"epochs": 40, "patience": 40})
+    (tmp_path / "recipe.yaml").write_text(long.as_yaml(), encoding="utf-8")
+    arguments = ["finetune", "recipe.yaml", "-o", "run", "--device", "cpu", "--quiet"]
+    command = [sys.executable, "-c", ALWAYS_SAVING, *arguments]
+    process = subprocess.Popen(command, cwd=tmp_path)
+    state = tmp_path / "run" / "checkpoint" / "state.pt"
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and process.poll() is None and _epoch(state) < 2:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 2 <= _epoch(state) < 40
+    assert not (tmp_path / "run" / "summary.json").exists()
+    subprocess.run(command, cwd=tmp_path, check=False, timeout=600)
+    undisturbed = finetune(long, tmp_path / "undisturbed", device="cpu")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["best_epoch"] == undisturbed["best_epoch"]
+    resumed, whole = weights(tmp_path / "run"), weights(tmp_path / "undisturbed")
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def _epoch(state):
+    try:
+        return torch.load(state, weights_only=True)["state"]["epoch"]
+    except (OSError, RuntimeError, EOFError):
+        return 0
+
+
+def test_a_plan_counts_without_training(frames, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = plan(recipe(frames, strategy={"kind": "blocks", "blocks": ["readout"]}), device="cpu")
+    assert (found.n_train, found.n_validation, found.n_test) == (12, 3, 6)
+    assert (found.steps_per_epoch, found.epochs) == (3, 8)
+    assert 0 < found.parameters_trained < found.parameters
+    assert found.seconds > 0
+    assert not list(tmp_path.iterdir())
+
+
+def wrong_labels(path, potential, change):
+    frames = labelled(rattled(10), potential)
+    for atoms in frames:
+        change(atoms)
+    write(path, frames, format="extxyz")
+    return {"train": str(path)}
+
+
+def _per_atom(atoms):
+    atoms.calc.results["energy"] /= len(atoms)
+
+
+def _kbar(atoms):
+    atoms.calc.results["stress"] *= 1602.18
+
+
+def _flipped(atoms):
+    atoms.calc.results["stress"] *= -1
+
+
+def _without_forces(atoms):
+    del atoms.calc.results["forces"]
+
+
+def _not_a_number(atoms):
+    atoms.calc.results["forces"][0, 0] = np.nan
+
+
+def _unknown_element(atoms):
+    atoms.symbols[0] = "Po"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_per_atom, "set data: {energy: per-atom}"),
+        (_kbar, "Set data: {stress_unit: kbar}"),
+        (_flipped, "Set data: {stress_sign: compression-positive}"),
+        (_without_forces, "has no forces"),
+        (_not_a_number, "forces"),
+        (_unknown_element, "holds Po, which chgnet-0.3.0 does not know"),
+    ],
+    ids=["per-atom", "kbar", "sign", "no forces", "nan", "element"],
+)
+def test_wrong_data_is_refused_with_what_fixes_it(loaded, tmp_path, change, said):
+    data = wrong_labels(tmp_path / "wrong.extxyz", loaded(MODEL), change)
+    with pytest.raises(InputError) as caught:
+        finetune(recipe({}, data=data), tmp_path / "run", device="cpu")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"train": None}, "names no training data"),
+        ({"n_train": 99}, "has 15 frames"),
+        ({"train": "nowhere.extxyz"}, "does not exist"),
+        ({"test": "nowhere.extxyz"}, "does not exist"),
+    ],
+    ids=["none", "too few", "no file", "no test file"],
+)
+def test_data_that_is_not_there(frames, tmp_path, data, said):
+    with pytest.raises(InputError, match=said):
+        finetune(recipe(frames, data=data), tmp_path / "run", device="cpu")
+
+
+def test_one_frame_is_too_few(loaded, tmp_path):
+    path = write_labelled(tmp_path / "one.extxyz", loaded(MODEL), count=1)
+    with pytest.raises(InputError, match=r"1 frame\(s\): expected at least 2"):
+        finetune(recipe({"train": str(path)}), tmp_path / "run", device="cpu")
+
+
+def test_energies_of_isolated_atoms_do_not_suit_chgnet(frames, tmp_path):
+    with pytest.raises(InputError, match="fitted to compounds"):
+        finetune(recipe(frames, reference_energies={"isolated_atoms": "a.extxyz"}), tmp_path / "run", device="cpu")
+
+
+def test_a_model_that_cannot_be_trained_says_so(frames, tmp_path):
+    chosen = recipe(frames).model_copy(update={"model": "ase:ase.calculators.emt:EMT"})
+    with pytest.raises(InputError, match="cannot be trained here"):
+        finetune(chosen, tmp_path / "run", device="cpu", trust_model_file=True)
