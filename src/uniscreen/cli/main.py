@@ -8,6 +8,7 @@ import uniscreen
 from uniscreen.cli.benchmark import benchmark
 from uniscreen.cli.candidates import candidates
 from uniscreen.cli.data import data
+from uniscreen.cli.export import export
 from uniscreen.cli.finetune import finetune
 from uniscreen.cli.label import label
 from uniscreen.cli.models import models
@@ -37,6 +38,7 @@ def main() -> None:
 main.add_command(benchmark)
 main.add_command(candidates)
 main.add_command(data)
+main.add_command(export)
 main.add_command(finetune)
 main.add_command(label)
 main.add_command(models)

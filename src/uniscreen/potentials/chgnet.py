@@ -10,6 +10,7 @@ import torch
 
 from uniscreen.potentials import chgnet_network
 from uniscreen.potentials.base import Prediction
+from uniscreen.potentials.chgnet_export import CHGNetExporter
 from uniscreen.potentials.chgnet_graph import BondGraph
 from uniscreen.potentials.trainable import TrainablePotential, by_atomic_number
 
@@ -66,6 +67,10 @@ class CHGNetPotential(TrainablePotential):
     def architecture(self) -> dict[str, Any]:
         """The arguments that chgnet's constructor was given."""
         return dict(self.model.model_args)
+
+    def exporter(self) -> CHGNetExporter:
+        """What writes it for chgnet."""
+        return CHGNetExporter(self.model, self._references)
 
     def predict(self, graph: AtomicGraph) -> Prediction:
         """Evaluate CHGNet's layers on the batch."""

@@ -36,6 +36,13 @@ class M3GNetPotential(MatglPotential):
 
         return prepared(M3GNet(**architecture))
 
+    @staticmethod
+    def network_class() -> Any:
+        """The M3GNet of matgl."""
+        from matgl.models import M3GNet
+
+        return M3GNet
+
     def atomic_energies(self, graph: AtomicGraph, species: Tensor) -> Tensor:
         """Run M3GNet's layers."""
         edges = self._edges(graph)
@@ -98,6 +105,13 @@ class EarlyM3GNetPotential(M3GNetPotential):
     """
 
     receiver: ClassVar[int] = 1
+
+    @staticmethod
+    def network_class() -> Any:
+        """An M3GNet of matgl's with this convention, which matgl does not have itself."""
+        from uniscreen.potentials.early_m3gnet import EarlyM3GNet
+
+        return EarlyM3GNet
 
 
 class _Edges(NamedTuple):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import logging
-import os
 import pickle
-import warnings
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,10 +16,12 @@ from uniscreen.errors import InputError
 from uniscreen.potentials import mace_architecture
 from uniscreen.potentials.base import Evaluation, Prediction
 from uniscreen.potentials.cards import ModelCard
+from uniscreen.potentials.mace_export import MACEExporter
+from uniscreen.potentials.mace_package import quietly_and_without_traces
 from uniscreen.potentials.trainable import TrainablePotential, by_atomic_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LOAD_VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _RUNNABLE = ("MACE", "ScaleShiftMACE")
 """The classes of mace that predict an energy from positions, cell and species alone."""
 
@@ -82,12 +80,16 @@ class MACEPotential(TrainablePotential):
     @staticmethod
     def build(architecture: Mapping[str, Any]) -> Any:
         """A network by the arguments of mace's constructor."""
-        with _quietly_and_without_traces():
+        with quietly_and_without_traces():
             return mace_architecture.build(architecture)
 
     def architecture(self) -> dict[str, Any]:
         """The arguments of mace's constructor that make this network."""
         return mace_architecture.describe(self.model)
+
+    def exporter(self) -> MACEExporter:
+        """What writes it for mace."""
+        return MACEExporter(self.model, tuple(_heads(self.model)), self.head, self._references)
 
     def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
         """As every potential, but on the faster network while that has the same weights."""
@@ -165,7 +167,7 @@ def _untrusted(path: Path) -> InputError:
 
 
 def _unpickle(path: Path, content: bytes) -> Any:
-    with _quietly_and_without_traces():
+    with quietly_and_without_traces():
         import mace.modules  # noqa: F401  # before e3nn, which can read its constants only under mace's setting
 
         try:
@@ -203,26 +205,12 @@ def on_cuequivariance(model: Any, device: torch.device) -> Any:
     """The model as mace converts it to cuequivariance: other kernels, the same weights and numbers."""
     before = torch.get_default_dtype()
     try:
-        with _quietly_and_without_traces():
+        with quietly_and_without_traces():
             from mace.cli.convert_e3nn_cueq import run
 
             return run(model, device=device.type)
     finally:
         torch.set_default_dtype(before)  # which the conversion changes
-
-
-@contextlib.contextmanager
-def _quietly_and_without_traces() -> Iterator[None]:
-    """Undo what importing mace does to the process: it prints, warns and lets torch.load unpickle anything."""
-    before = os.environ.get(_LOAD_VARIABLE)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        os.environ.pop(_LOAD_VARIABLE, None)
-        if before is not None:
-            os.environ[_LOAD_VARIABLE] = before
 
 
 def _heads(model: Any) -> list[str]:

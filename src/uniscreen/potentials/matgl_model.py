@@ -12,6 +12,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from uniscreen.errors import InputError
 from uniscreen.potentials.base import Prediction
 from uniscreen.potentials.matgl_description import DESCRIPTION_FILE, STATE_FILE, read_description
+from uniscreen.potentials.matgl_export import MatglExporter
 from uniscreen.potentials.trainable import TrainablePotential, by_atomic_number
 
 if TYPE_CHECKING:
@@ -63,6 +64,17 @@ class MatglPotential(TrainablePotential):
     def architecture(self) -> dict[str, Any]:
         """The arguments that matgl's constructor was given."""
         return dict(self.model._init_args)
+
+    @staticmethod
+    @abstractmethod
+    def network_class() -> Any:
+        """The class of matgl, or one derived from it, that matgl itself evaluates this network with."""
+
+    def exporter(self) -> MatglExporter:
+        """What writes it for matgl."""
+        state = self.model.state_dict()
+        scale = {name: state.pop(name) for name in _SCALE}
+        return MatglExporter(self.network_class(), self.architecture(), state, scale, self._references)
 
     @abstractmethod
     def atomic_energies(self, graph: AtomicGraph, species: Tensor) -> Tensor:

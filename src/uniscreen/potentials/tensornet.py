@@ -42,6 +42,13 @@ class TensorNetPotential(MatglPotential):
         """The arguments that matgl's constructor was given, without those that are not of the model."""
         return {name: value for name, value in super().architecture().items() if name not in _FIXED}
 
+    @staticmethod
+    def network_class() -> Any:
+        """The TensorNet of matgl."""
+        from matgl.models import TensorNet
+
+        return TensorNet
+
     def atomic_energies(self, graph: AtomicGraph, species: Tensor) -> Tensor:
         """Run TensorNet's layers. Radial functions are expanded in float64 and then rounded."""
         from matgl.utils.maths import decompose_tensor, tensor_norm

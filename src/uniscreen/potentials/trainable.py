@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch.nn import Module, Parameter
 
     from uniscreen.potentials.cards import ModelCard
+    from uniscreen.potentials.exporter import Exporter
     from uniscreen.structures.graph import AtomicGraph
 
 Block = Literal["embedding", "interaction", "readout"]
@@ -79,6 +80,14 @@ class TrainablePotential(DifferentiablePotential):
         Raises:
             InputError: the network is one that cannot be described.
         """
+
+    def exporter(self) -> Exporter:
+        """What writes this potential as its own package does; an adapter may supply it.
+
+        Raises:
+            InputError: the adapter has none, or the network is one that its package cannot read.
+        """
+        raise InputError(f"{self.card.name} cannot be exported: its adapter, {type(self).__name__}, has no exporter.")
 
     def parameter_blocks(self) -> dict[Block, list[tuple[str, Parameter]]]:
         """The parameters of the network by block: each in exactly one."""
