@@ -50,6 +50,7 @@ def finetune(
 
     RECIPE is a file, or the name of one that ships ('uniscreen recipe list'). KEY=VALUE changes one of its settings,
     e.g. optimiser.epochs=50. The folder that is written is a potential: 'uniscreen screen --model FOLDER'.
+    Its report.html shows what training did.
 
     The same command again continues a run that was interrupted. Exit code 1 if a check of the trained potential fails.
     """
@@ -75,6 +76,11 @@ def finetune(
             sys.exit(130)
     if not quiet:
         _print_summary(summary, folder)
+    from uniscreen.reports import write_training_report
+
+    report = write_training_report(folder)
+    if not quiet:
+        standard_output().print(f"Report: {report}", markup=False, highlight=False, soft_wrap=True)
     if any(check["status"] == "fail" for check in summary["checks"]):
         sys.exit(1)
 

@@ -55,6 +55,10 @@ def axis(title: str, **settings: Any) -> dict[str, Any]:
     }
 
 
+LEGEND_BELOW = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "itemsizing": "constant"}
+"""A legend of many names, which would meet the buttons above the figure where the screen is narrow."""
+
+
 def hull_distance_figure(distances: Sequence[float]) -> Figure:
     """Histogram of distances to the hull (meV/atom, ascending) and the number of candidates within each."""
     import plotly.graph_objects as go

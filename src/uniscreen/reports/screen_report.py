@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,28 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError
+from uniscreen.reports.page import ShownFigure, flat, write_page
 from uniscreen.reports.results import THRESHOLDS_MEV, ScreenResults
-from uniscreen.reports.text import MISSING, listed, plural
+from uniscreen.reports.text import listed, plural
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
     from uniscreen.reports.phase_diagrams import Diagrams
     from uniscreen.reports.tables import Table
     from uniscreen.thermodynamics import ReferenceSet
 
 _TEMPLATE = "screen.html.j2"
 _VERDICT_MEV = 25
-
-
-@dataclass(frozen=True)
-class ShownFigure:
-    """A figure with the id of its place in the page, a text that says what it shows, and a caption."""
-
-    name: str
-    figure: Figure
-    label: str
-    caption: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +45,7 @@ def write_screen_report(folder: Path, references: ReferenceSet, *, top: int = 50
         raise InputError(f"A report shows at least 1 candidate in its table, got top={top}.")
     folder = Path(folder)
     path = folder / "report.html"
-    _replace(path, _render(ScreenResults.read(folder), references, top))
+    _write(path, ScreenResults.read(folder), references, top)
     return path
 
 
@@ -82,24 +69,16 @@ def verdict(results: ScreenResults) -> str:
     return "; ".join(clauses) + "."
 
 
-def _render(results: ScreenResults, references: ReferenceSet, top: int) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from uniscreen.reports import assets, tables
+def _write(path: Path, results: ScreenResults, references: ReferenceSet, top: int) -> None:
+    from uniscreen.reports import tables
     from uniscreen.reports.committee import committee_notes
     from uniscreen.reports.notes import flag_notes, notes
     from uniscreen.reports.phase_diagrams import phase_diagrams
 
-    environment = Environment(
-        loader=PackageLoader("uniscreen.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     diagrams = phase_diagrams(results, references)
-    return environment.get_template(_TEMPLATE).render(
-        assets=assets,
+    write_page(
+        path,
+        _TEMPLATE,
         nonce=results.sha256,  # unknown to whoever wrote the data, and the same for the same data
         results=results,
         title=_title(results),
@@ -230,30 +209,4 @@ def _provenance(results: ScreenResults, references: ReferenceSet) -> list[tuple[
         for key, value in run.items()
         if isinstance(value, Mapping) and key not in named
     ]
-    return [(heading, list(_flat(content))) for heading, content in sections if content]
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    pairs = []
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            pairs += _flat(value, f"{name}.")
-        elif isinstance(value, list | tuple):
-            pairs.append((name, ", ".join(map(str, value)) or MISSING))
-        else:
-            pairs.append((name, MISSING if value is None else str(value)))
-    return pairs
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write all or nothing: readers see the old file or the new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode("utf-8", "replace"))
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    return [(heading, flat(content)) for heading, content in sections if content]

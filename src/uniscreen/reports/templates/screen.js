@@ -1,15 +1,3 @@
-"use strict";
-
-for (const data of document.querySelectorAll("script.plot-data")) {
-  const { data: traces, layout } = JSON.parse(data.textContent);
-  Plotly.newPlot(data.dataset.for, traces, layout, {
-    responsive: true,
-    displaylogo: false,
-    showSendToCloud: false,
-    modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d", "toggleSpikelines"],
-  });
-}
-
 (async () => {
   const bytes = Uint8Array.from(atob(document.getElementById("datatables-module").textContent), (c) => c.charCodeAt(0));
   const address = URL.createObjectURL(new Blob([bytes], { type: "text/javascript" }));

@@ -1,0 +1,161 @@
+"""Write a fine-tuning's report: one HTML file that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from uniscreen.reports import training_tables
+from uniscreen.reports.learning_curves import learning_curves
+from uniscreen.reports.page import flat, write_page
+from uniscreen.reports.parity import energy_parity, force_parity, magnitude_figure
+from uniscreen.reports.text import listed, number, plural
+from uniscreen.reports.training_breakdown import breakdown, worst_frames
+from uniscreen.reports.training_notes import training_notes
+from uniscreen.reports.training_results import SETS, TrainingResults
+from uniscreen.training.outputs import REPORT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TEMPLATE = "training.html.j2"
+_ROLE = {
+    "test": "that took no part in training",
+    "validation": "that chose the epoch, so that new ones do worse",
+    "train": "of the training itself, so that new ones do worse",
+}
+
+
+class Tile(NamedTuple):
+    """A number of the headline: what it is after training, and what it was."""
+
+    label: str
+    value: str
+    before: str
+
+
+def write_training_report(folder: Path) -> Path:
+    """Write ``report.html`` of a fine-tuning's folder, from what the run left there.
+
+    The file holds all scripts and styles, and a content security policy that forbids it any network.
+
+    Raises:
+        InputError: the run is not done, or a file of the folder is missing or not what it should be.
+
+    """
+    folder = Path(folder)
+    path = folder / REPORT
+    _write(path, TrainingResults.read(folder))
+    return path
+
+
+def verdict(results: TrainingResults) -> str:
+    """One sentence: how the errors changed on the frames that say most of new structures."""
+    name = results.sets[0]
+    before, moved, after = (results.errors(name, stage) for stage in ("pretrained", "rereferenced", "trained"))
+    energy = _change(moved["energy_mae_meV_per_atom"], after["energy_mae_meV_per_atom"], 1, " (re-referenced)")
+    force = _change(before["force_mae_meV_per_A"], after["force_mae_meV_per_A"], 0, "")
+    return (
+        f"On {plural(after['frames'], f'{SETS[name]} frame')} {_ROLE[name]}, training "
+        f"{energy.format('energy')} meV/atom and {force.format('force')} meV/Å."
+    )
+
+
+def checks_verdict(results: TrainingResults) -> str:
+    """One sentence: which checks of the trained potential fail; "" where none was made."""
+    checks = results.summary["checks"]
+    if not checks:
+        return ""
+    failed = [str(check["name"]) for check in checks if check["status"] == "fail"]
+    n_not_run = sum(check["status"] == "not run" for check in checks)
+    n_run = len(checks) - n_not_run
+    said = f"{len(failed)} of {plural(n_run, 'check')} failed: {listed(failed, 6)}" if failed else ""
+    passed = said or f"No failure in {plural(n_run, 'check')}"
+    return f"{passed}{f'; {n_not_run} could not be run' if n_not_run else ''}."
+
+
+def _write(path: Path, results: TrainingResults) -> None:
+    first, *others = results.sets
+    write_page(
+        path,
+        _TEMPLATE,
+        nonce=results.sha256,  # unknown to whoever wrote the data, and the same for the same data
+        results=results,
+        summary=results.summary,
+        strategy=_strategy(results.summary["strategy"]),
+        verdict=verdict(results),
+        checks_verdict=checks_verdict(results),
+        tiles=list(_tiles(results, first)),
+        errors=training_tables.error_table(results),
+        checks=training_tables.checks_table(results),
+        shifts=training_tables.shift_table(results),
+        curves=learning_curves(results),
+        rollbacks=_rollbacks(results),
+        parity=[energy_parity(results), force_parity(results)],
+        magnitudes=magnitude_figure(results, first),
+        detailed=breakdown(results, first),
+        other_sets=[breakdown(results, name) for name in others],
+        worst=[("energies", worst_frames(results, "energy")), ("forces", worst_frames(results, "forces"))],
+        notes=training_notes(results),
+        provenance=_provenance(results),
+    )
+
+
+def _change(before: float, after: float, decimals: int, of_before: str) -> str:
+    """What became of an error, with a place for its name: by the digits that are shown."""
+    texts = number(before, decimals), number(after, decimals)
+    if texts[0] == texts[1]:
+        return f"left the {{}} error at {texts[1]}"
+    return f"{'lowered' if after < before else 'raised'} the {{}} error from {texts[0]}{of_before} to {texts[1]}"
+
+
+def _tiles(results: TrainingResults, name: str) -> Iterator[Tile]:
+    """The errors over a set after training, with those before it."""
+    for key, label, decimals, earlier, words in (
+        ("energy_mae_meV_per_atom", "energy MAE, meV/atom", 1, "rereferenced", "re-referenced"),
+        ("force_mae_meV_per_A", "force MAE, meV/Å", 0, "pretrained", "before"),
+        ("force_slope", "force slope (1 is right)", 2, "pretrained", "before"),
+        ("stress_mae_GPa", "stress MAE, GPa", 2, "pretrained", "before"),
+    ):
+        value, before = results.errors(name, "trained")[key], results.errors(name, earlier)[key]
+        if value is not None and before is not None:
+            yield Tile(label, number(value, decimals), f"{words}: {number(before, decimals)}")
+
+
+def _strategy(strategy: Mapping[str, Any]) -> str:
+    settings = ", ".join(f"{key} {value}" for key, value in flat(strategy) if key != "kind")
+    return f"{strategy.get('kind', '')}{f' ({settings})' if settings else ''}"
+
+
+def _rollbacks(results: TrainingResults) -> list[str]:
+    """What was thrown away and why, by member where there are several."""
+    single = len(results.summary["rollbacks"]) == 1
+    return [
+        reason if single else f"Member {member}: {reason}"
+        for member, reasons in enumerate(results.summary["rollbacks"])
+        for reason in reasons
+    ]
+
+
+def _provenance(results: TrainingResults) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Headed lists of key and value: what was trained, from which data, with which programs."""
+    summary = results.summary
+    shown_apart = {"errors", "checks", "rollbacks", "left_out", "unit_checks", "reference_energy_shifts_eV_per_atom"}
+    plain = {key: value for key, value in summary.items() if key not in shown_apart and not isinstance(value, Mapping)}
+    card = {
+        key: value
+        for key, value in results.card.items()
+        if key in {"name", "base", "architecture", "functional", "energy_convention", "licence", "citation", "sha256"}
+    }
+    checksums = {
+        "model": results.manifest.get("model_sha256"),
+        **{f"data.{name}": value for name, value in results.manifest.get("data_sha256", {}).items()},
+    }
+    sections = [
+        ("Run", plain),
+        ("Potential", card),
+        ("Checksums (SHA-256) of what went in", checksums),
+        ("Versions", summary.get("versions", {})),
+    ]
+    return [(heading, flat(content)) for heading, content in sections if content]
