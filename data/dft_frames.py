@@ -38,18 +38,18 @@ class Plan:
 
 
 PLANS = {
-    "si": Plan(
-        name="si",
-        formula="Si",
-        prototype="diamond",
-        edge=5.47,
-        removed=(0,),
-        defect="a vacancy",
-        heats=((300, 1.000), (600, 1.005), (900, 1.010), (1300, 1.015)),
-        vacancy_heats=((300, 1.000), (700, 1.000)),
+    # a single vacancy leaves an unpaired electron or a hole, and a pair does not
+    "mgs": Plan(
+        name="mgs",
+        formula="MgS",
+        prototype="rocksalt",
+        edge=5.23,
+        removed=(0, 1),
+        defect="a pair of vacancies",
+        heats=((300, 1.000), (700, 1.007), (1200, 1.014), (1700, 1.021)),
+        vacancy_heats=((300, 1.000), (800, 1.007)),
         seed=101,
     ),
-    # a single vacancy of an ionic crystal leaves an unpaired electron or a hole, and a pair does not
     "nacl": Plan(
         name="nacl",
         formula="NaCl",
