@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from uniscreen.errors import InputError, UnknownModelError
 
@@ -61,6 +61,11 @@ class ModelCard:
     def is_fetchable(self) -> bool:
         """Whether ``weights`` is the address of the weights file itself."""
         return self.weights.startswith(("https://", "http://")) and " " not in self.weights
+
+    def as_dict(self) -> dict[str, Any]:
+        """The card as plain values: sets of symbols are sorted lists."""
+        sets = {"elements": sorted(self.elements), "tuned_elements": sorted(self.tuned_elements)}
+        return asdict(self) | sets | {"aliases": list(self.aliases)}
 
     def require_match(self, elements: Collection[str], cutoff: float) -> None:
         """Raise InputError unless weights know the card's elements (by symbol) and have its cutoff (Å)."""

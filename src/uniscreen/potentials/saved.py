@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.durable import write_atomically
@@ -147,8 +147,7 @@ def restore(kind: type[TrainablePotential], content: SavedPotential, dtype: torc
 
 
 def _write_description(folder: Path, card: ModelCard, architecture: Mapping[str, Any]) -> None:
-    sets = {"elements": sorted(card.elements), "tuned_elements": sorted(card.tuned_elements)}
-    description = {"format": FORMAT, "version": VERSION, "card": asdict(card) | sets, "architecture": architecture}
+    description = {"format": FORMAT, "version": VERSION, "card": card.as_dict(), "architecture": architecture}
     write_atomically(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -79,7 +79,7 @@ def usable_cores() -> int:
 
 def describe_card(card: ModelCard) -> dict[str, Any]:
     """The model card as plain values; for a model with an environment of its own, with the packages in that."""
-    described = asdict(card) | {"aliases": list(card.aliases), "elements": sorted(card.elements)}
+    described = card.as_dict()
     own = own_environment(card)
     if own is not None:
         described["environment"] = own.packages()
