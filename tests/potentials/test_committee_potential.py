@@ -47,6 +47,16 @@ def test_contract(check: Check, committee: Committee) -> None:
     assert result.status == "passed", result
 
 
+def test_its_fine_tuning_has_seen_what_that_of_any_member_has(members: list[Potential]) -> None:
+    assert Committee(members).card.tuned_elements == frozenset()
+    tuned = []
+    for member, elements in zip(members, ({"Si"}, {"Si", "Ge"}), strict=True):
+        other = copy.copy(member)
+        other.card = replace(member.card, tuned_elements=frozenset(elements))
+        tuned.append(other)
+    assert Committee(tuned).card.tuned_elements == {"Si", "Ge"}
+
+
 @pytest.mark.parametrize("order", [(WIDE, NARROW), (NARROW, WIDE)], ids="-then-".join)
 def test_it_is_the_mean_of_what_the_members_say_alone(
     order: tuple[str, str], loaded: Callable[..., Potential], crystals: dict[str, Atoms]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,21 @@ def test_the_card_is_that_of_the_base_but_for_what_is_new(saved: Path, loaded: C
     assert card.sha256 != base.sha256
     for name in ("architecture", "elements", "cutoff", "functional", "energy_convention", "licence", "citation"):
         assert getattr(card, name) == getattr(base, name)
+
+
+def test_the_elements_of_a_fine_tuning_are_kept_and_older_folders_have_none(
+    loaded: Callable[..., Potential], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    potential = loaded("chgnet-0.3.0")
+    assert isinstance(potential, TrainablePotential)
+    assert potential.card.tuned_elements == frozenset()
+    monkeypatch.setattr(potential, "card", replace(potential.card, tuned_elements=frozenset({"Si", "Ge"})))
+    potential.save(tmp_path / "run")
+    card = read_card(tmp_path / "run")
+    assert card.tuned_elements == {"Ge", "Si"}
+    assert card.elements == potential.card.elements
+    edit(tmp_path / "run", lambda d: d["card"].pop("tuned_elements"))
+    assert load_potential(str(tmp_path / "run"), device="cpu").card.tuned_elements == frozenset()
 
 
 def test_a_licence_that_restricts_the_base_restricts_what_was_trained_from_it(

@@ -104,6 +104,14 @@ def test_a_structure_with_forces_left_is_flagged():
     assert table["flags"].to_dict() == {"c0": "", "c1": "large_forces"}
 
 
+def test_elements_that_a_fine_tuning_never_saw_are_flagged():
+    records = made(0, "NaCl", -1.0), made(1, "MgO", -1.0), made(2, "Na", 0.0)
+    tuned = replace(CARD, base=CARD.name, tuned_elements=frozenset({"Na", "O"}))
+    found = table_of(*records, card=tuned).set_index("id")["flags"].to_dict()
+    assert found == {"c0": "outside_fine_tuning:Cl", "c1": "outside_fine_tuning:Mg", "c2": ""}
+    assert set(table_of(*records)["flags"]) == {""}
+
+
 def test_far_below_a_fixed_hull_is_flagged():
     fixed = Competition(ReferenceSet.from_elements("PBE"), among_candidates=False)
     assert table_of(made(0, "NaCl", -0.09), against=fixed)["flags"].tolist() == [""]

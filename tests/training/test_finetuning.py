@@ -15,8 +15,8 @@ import pytest
 import torch
 from ase.build import bulk
 from ase.io import read, write
-from finetuning_frames import SHIFTS, labelled, rattled, write_labelled
 
+from finetuning_frames import SHIFTS, labelled, rattled, write_labelled
 from uniscreen import load_potential
 from uniscreen.errors import InputError, ResumeError
 from uniscreen.potentials.committee import SavedCommittee

@@ -15,6 +15,7 @@ from uniscreen.cli.models import models
 from uniscreen.cli.recipe import recipe
 from uniscreen.cli.references import references
 from uniscreen.cli.screen import screen
+from uniscreen.cli.validate import validate
 from uniscreen.errors import UniscreenError
 
 
@@ -45,3 +46,4 @@ main.add_command(models)
 main.add_command(recipe)
 main.add_command(references)
 main.add_command(screen)
+main.add_command(validate)

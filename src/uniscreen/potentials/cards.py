@@ -32,7 +32,7 @@ class ModelCard:
     ``restricted_use`` is what the licence restricts the weights to, empty if nothing, and ``licence_url`` its text;
     such a licence must be accepted before the weights are fetched or loaded.
     ``base`` is the model that the weights were trained from, for those that this program trained, and
-    ``tuned_elements`` are the chemical symbols in the data that they were trained on since.
+    ``tuned_elements`` the chemical symbols in the data that they were trained further on; ``elements`` stay the base's.
     """
 
     name: str

@@ -172,5 +172,6 @@ def _card(members: Sequence[Potential]) -> ModelCard:
         cutoff=max(card.cutoff for card in cards),
         magnetic_moments=all(card.magnetic_moments for card in cards),
         elements=elements,
+        tuned_elements=frozenset().union(*(card.tuned_elements for card in cards)),
         head="",
     )

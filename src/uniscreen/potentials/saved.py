@@ -97,7 +97,8 @@ def read_card(folder: Path) -> ModelCard:
     """
     fields = dict(_description(folder)["card"])
     try:
-        sets = {name: frozenset(fields.get(name, ())) for name in ("elements", "tuned_elements")}
+        tuned = frozenset(fields.get("tuned_elements", ()))  # older folders do not say
+        sets = {"elements": frozenset(fields["elements"]), "tuned_elements": tuned}
         card = ModelCard(**fields | sets | {"aliases": ()})
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / DESCRIPTION} holds no complete model card: {error}") from error

@@ -29,6 +29,8 @@ FLAGS = {
     "minimum, and what was found may have little to do with it.",
     "large_forces": "More than 0.5 eV/Å is left on an atom: the crystal was not relaxed, or not to its end, and its "
     "energy is not that of a minimum.",
+    "outside_fine_tuning": "The model was fine-tuned without an element of the candidate (after the colon), which "
+    "it knows from its base alone: trust it less than the base there, and see uniscreen validate on forgetting.",
     "correction_class_changed": "Relaxing changed what the Materials Project's corrections take the crystal for, such "
     "as a superoxide for an oxide, so its corrected energy jumped. Both corrections are in results.parquet "
     "(correction_eV_per_atom and correction_unrelaxed_eV_per_atom); look at the anions of the relaxed crystal.",

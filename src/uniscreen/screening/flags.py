@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ase.formula import Formula
+
 from uniscreen.screening.corrections import class_changed
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def flags(record: Record, card: ModelCard, standing: Standing, competition: Comp
     return [
         *(f"missing_terminal:{element}" for element in distance.missing_terminals),
         *_of_relaxation(record),
+        *_of_elements(record, card),
         *(["correction_class_changed"] if class_changed(record, card) else []),
         *_of_distance(distance, competition),
         *(f"reference_without_energy:{name}" for name in standing.without_energy),
@@ -60,6 +63,12 @@ def _of_relaxation(record: Record) -> list[str]:
     if record.max_force is not None and record.max_force > LARGE_FORCES:
         found.append("large_forces")
     return found
+
+
+def _of_elements(record: Record, card: ModelCard) -> list[str]:
+    """A flag for each element that a fine-tuned model knows from its base alone."""
+    outside = set(Formula(record.formula)) - card.tuned_elements if card.tuned_elements else set()
+    return [f"outside_fine_tuning:{element}" for element in sorted(outside)]
 
 
 def _of_distance(distance: HullDistance, competition: Competition) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from uniscreen.errors import InputError
 from uniscreen.training.data_checks import Finding, check_conventions
-from uniscreen.training.predictions import predict
+from uniscreen.training.predictions import force_slope, predict
 from uniscreen.training.reference_energies import fit_shifts, total_shift
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
@@ -164,7 +164,7 @@ def _distance(data: LabelledData, potential: Potential) -> tuple[dict[int, tuple
         energy_mae_before_meV_per_atom=1000 * float(np.mean(np.abs(residuals) / n)),
         energy_mae_meV_per_atom=1000 * float(np.mean(energy)),
         force_mae_meV_per_A=1000 * float(np.mean(np.abs(np.concatenate(force)))),
-        force_slope=_slope(pairs),
+        force_slope=force_slope(pairs),
         stress_mae_GPa=_stress_mae(pairs),
         shifts_eV_per_atom=shifts,
         farthest=tuple((pairs[k][0].place, float(rms[k])) for k in np.argsort(-rms)[:5]),
@@ -175,13 +175,6 @@ def _distance(data: LabelledData, potential: Potential) -> tuple[dict[int, tuple
         place: (float(energy[k]), float(np.mean(np.abs(force[k])))) for k, place in enumerate(predictions.results)
     }
     return by_frame, model
-
-
-def _slope(pairs: Sequence[tuple[LabelledStructure, SystemResult]]) -> float:
-    """The slope of predicted forces against labels, through the origin."""
-    product = sum(float(np.vdot(label.forces, result.forces)) for label, result in pairs)
-    size = sum(float(np.vdot(label.forces, label.forces)) for label, _ in pairs)
-    return product / size if size else float("nan")
 
 
 def _stress_mae(pairs: Sequence[tuple[LabelledStructure, SystemResult]]) -> float | None:

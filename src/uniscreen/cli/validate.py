@@ -1,0 +1,131 @@
+"""``uniscreen validate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uniscreen.cli.console import standard_output
+
+if TYPE_CHECKING:
+    from uniscreen.potentials.base import Potential
+    from uniscreen.structures.labels import LabelledStructure
+    from uniscreen.training.safety import Check
+
+COLOURS = {"pass": "green", "fail": "bold red", "not run": "yellow"}
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", type=click.Path(path_type=Path), help="Labelled structures that it was not trained on.")
+@click.option("--against", metavar="BASE", help="What it was trained from.  [default: as its card says]")
+@click.option(
+    "--forgetting-sample",
+    type=click.Path(path_type=Path),
+    help="Labelled structures to compare it with BASE on, instead of built crystals of most elements.",
+)
+@click.option(
+    "--md-ps", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="Length of the dynamics."
+)
+@click.option("--strict", is_flag=True, help="Fail also beyond the strict limit of the energy, 1 meV/atom.")
+@click.option("--energy", type=click.Choice(["total", "per-atom"]), help="What the file's energies are.")
+@click.option("--energy-key", help="The name of the energy in the file.")
+@click.option("--forces-key", help="The name of the forces in the file.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--head", default="", help="Which output to use of a model that has several.")
+@click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def validate(
+    context: click.Context,
+    /,
+    model: str,
+    data: Path | None,
+    against: str | None,
+    forgetting_sample: Path | None,
+    md_ps: float,
+    device: Any,
+    head: str,
+    *,
+    strict: bool,
+    trust_model_file: bool,
+    as_json: bool,
+    **conventions: Any,
+) -> None:
+    """Check whether MODEL is safe to use: errors, symmetries, dynamics, holes, forgetting.
+
+    MODEL is a folder that finetune wrote, or any model that screen takes. Without --data, what needs labels is not run.
+
+    Exit code 1 if a check fails; docs/validation.md says what each is and where its limit comes from.
+    """
+    import torch
+    from rich.console import Console
+
+    from uniscreen.potentials import load_potential
+    from uniscreen.structures.labels import LabelConventions
+    from uniscreen.training.safety import is_safe, read_training_errors, run_checks
+
+    torch.set_num_threads(1)  # as in a screen; with more, sums need not be the same twice
+    structures = _labelled(data, LabelConventions(**conventions))
+    sample = None if forgetting_sample is None else _labelled(forgetting_sample, None)
+    potential = load_potential(model, device=device, head=head, trust_model_file=trust_model_file)
+    with Console(stderr=True).status(f"checking {potential.card.name}") as status:
+        checks = run_checks(
+            potential,
+            structures,
+            training_errors=read_training_errors(Path(model)),
+            pretrained=_pretrained(potential, against, device),
+            sample=sample,
+            md_ps=md_ps,
+            on_probe=lambda name: status.update(f"checking {potential.card.name}: {name}"),
+        )
+    if as_json:
+        click.echo(json.dumps({"model": model, "checks": [check.as_dict() for check in checks]}, indent=2))
+    else:
+        _print(checks)
+    if not is_safe(checks, strict=strict):
+        context.exit(1)
+
+
+def _labelled(path: Path | None, conventions: Any) -> tuple[LabelledStructure, ...]:
+    from uniscreen.structures.labels import read_labelled
+
+    return () if path is None else read_labelled(path, conventions).structures
+
+
+def _pretrained(potential: Potential, against: str | None, device: Any) -> Potential | None:
+    """What the potential was trained from: as the user says, else as its card does, if it can be loaded."""
+    from uniscreen.errors import InputError
+    from uniscreen.potentials import load_potential
+
+    if against is not None:
+        return load_potential(against, device=device, head=potential.card.head)
+    if not potential.card.base:
+        return None
+    try:
+        return load_potential(potential.card.base, device=device, head=potential.card.head)
+    except InputError as error:
+        click.echo(f"{potential.card.base}, which it was trained from, cannot be loaded: {error}", err=True)
+        return None
+
+
+def _print(checks: list[Check]) -> None:
+    """One row a check, the reasons last, and how many are of each status."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("check", overflow="fold")
+    for title, side in (("value", "right"), ("limit", "right"), ("unit", "left"), ("status", "left")):
+        table.add_column(title, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("what was done, or why not", overflow="fold")
+    for check in checks:
+        value = "-" if check.value is None else f"{check.value:.3g}"
+        status = Text(check.status, style=COLOURS[check.status])
+        table.add_row(check.name, value, check.limit, check.unit, status, Text(check.detail))
+    standard_output().print(table, highlight=False)
+    counts = {status: sum(check.status == status for check in checks) for status in COLOURS}
+    click.echo(", ".join(f"{n} {status}" for status, n in counts.items() if n))

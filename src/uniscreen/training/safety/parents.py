@@ -1,0 +1,75 @@
+"""The symmetric crystal that a frame is, or is a distortion of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ase import Atoms
+
+if TYPE_CHECKING:
+    from typing import Any
+
+TOLERANCES = (0.01, 0.1, 0.3)
+"""Å, tried in turn: a crystal that is symmetric as given stays what it is, thermal displacements reach the last."""
+
+TRICLINIC = 2
+"""Space groups up to this number fix no angle and, but for inversion, no site."""
+
+MAX_CONVENTIONAL = 32
+"""Atoms of a conventional cell; of larger ones the primitive cell is taken."""
+
+SAME_SYMMETRY = 0.1
+"""Å, the tolerance for symmetries before and after a relaxation: the Materials Project's."""
+
+
+class Symmetry(NamedTuple):
+    """Space group, and the order of its point group."""
+
+    symbol: str
+    number: int
+    operations: int
+
+    def __str__(self) -> str:
+        return f"{self.symbol} ({self.number})"
+
+
+def parent_of(atoms: Atoms) -> Atoms | None:
+    """The idealised cell of the crystal that a frame is within the smallest tolerance that finds one.
+
+    It is the conventional cell unless that is large. None for a frame that is not periodic in all directions, or in
+    which no symmetry beyond inversion is found.
+    """
+    if not atoms.pbc.all():
+        return None
+    for tolerance in TOLERANCES:
+        found = symmetry(atoms, tolerance)
+        if found is not None and found.number > TRICLINIC:
+            return _idealised(atoms, tolerance)
+    return None
+
+
+def symmetry(atoms: Atoms, tolerance: float = SAME_SYMMETRY) -> Symmetry | None:
+    """The symmetry of a periodic structure within a tolerance in Å; None where spglib finds none."""
+    import spglib
+
+    primitive = spglib.find_primitive(_cell(atoms), symprec=tolerance)
+    dataset = None if primitive is None else spglib.get_symmetry_dataset(primitive, symprec=tolerance)
+    return None if dataset is None else Symmetry(dataset.international, dataset.number, len(dataset.rotations))
+
+
+def _idealised(atoms: Atoms, tolerance: float) -> Atoms | None:
+    """The standard cell with every atom on its site; None where spglib cannot make one of the same composition."""
+    import spglib
+
+    for to_primitive in (False, True):
+        cell = spglib.standardize_cell(_cell(atoms), to_primitive=to_primitive, symprec=tolerance)
+        if cell is not None and (to_primitive or len(cell[2]) <= MAX_CONVENTIONAL):
+            lattice, positions, numbers = cell
+            ideal = Atoms(numbers=numbers, scaled_positions=positions, cell=lattice, pbc=True)
+            same = ideal.get_chemical_formula(empirical=True) == atoms.get_chemical_formula(empirical=True)
+            return ideal if same else None
+    return None
+
+
+def _cell(atoms: Atoms) -> Any:
+    return atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers

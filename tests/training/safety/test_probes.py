@@ -1,0 +1,105 @@
+"""The parts that the checks are made of."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+
+from uniscreen.errors import InputError
+from uniscreen.potentials import find_card
+from uniscreen.training.safety import Errors, read_training_errors
+from uniscreen.training.safety.dynamics import time_step
+from uniscreen.training.safety.holes import rises_down_to
+from uniscreen.training.safety.parents import parent_of, symmetry
+from uniscreen.training.safety.result import AtMost, Below, Between
+from uniscreen.training.safety.sample import crystals_of
+
+FRACTIONS = np.array([1.2, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6])
+
+
+@pytest.mark.parametrize(
+    ("energies", "expected"),
+    [
+        pytest.param([3, 2, 1, 0, 1, 2, 3], 0.6, id="one minimum"),
+        pytest.param([3, 2, 1, 0, 1, 2, 1.5], 0.7, id="a fall at the end"),
+        pytest.param([3, 2, 1, 0, 1, 0.99, 3], 0.6, id="a ripple"),
+        pytest.param([3, 2, 1, 0, 1, 0.5, 3], 0.8, id="a dent"),
+        pytest.param([3, 2, 1, 0, -1, -2, -3], 0.8, id="a minimum beyond where one may be"),
+        pytest.param([3, 2, 1, 0, 9, 1, -5], 0.6, id="a hole behind a barrier"),
+        pytest.param([3, 2, 1, 0, np.nan, 1, 2], 0.9, id="not a number"),
+    ],
+)
+def test_the_first_fall_of_a_scan(energies, expected):
+    assert rises_down_to(FRACTIONS, np.array(energies, float), 0.8, 0.05, 5.0) == expected
+
+
+def test_limits():
+    assert Below(10).holds(9.9)
+    assert not Below(10).holds(10)
+    assert AtMost(10).holds(10)
+    assert Between(0.9, 1.1).holds(0.9)
+    assert not Between(0.9, 1.1).holds(1.11)
+    assert not any(limit.holds(float("nan")) for limit in (Below(1), AtMost(1), Between(0, 1)))
+    assert [str(limit) for limit in (Below(10), AtMost(0.26), Between(0.9, 1.1))] == ["< 10", "<= 0.26", "0.9 to 1.1"]
+
+
+def test_the_parent_of_displaced_atoms_is_the_ideal_crystal():
+    atoms = bulk("Si", "diamond", a=5.43, cubic=True) * (2, 2, 2)
+    atoms.rattle(0.05, seed=0)
+    assert symmetry(atoms).number == 1
+    parent = parent_of(atoms)
+    assert len(parent) == 8
+    assert str(symmetry(parent, 1e-5)) == "Fd-3m (227)"
+    assert parent.cell.lengths() == pytest.approx([5.43] * 3, abs=0.01)
+
+
+def test_a_symmetric_crystal_is_its_own_parent_however_near_to_a_more_symmetric_one():
+    atoms = bulk("Si", "diamond", a=5.43, cubic=True)
+    atoms.set_cell(atoms.cell.array * [1, 1, 1.01], scale_atoms=True)
+    assert symmetry(parent_of(atoms), 1e-3).number == 141  # I4_1/amd
+
+
+def test_a_liquid_and_a_molecule_have_no_parent():
+    atoms = bulk("Si", "diamond", a=5.43, cubic=True) * (2, 1, 1)
+    atoms.rattle(0.5, seed=0)
+    assert parent_of(atoms) is None
+    assert parent_of(molecule("H2O")) is None
+
+
+def test_the_time_step_is_that_of_the_lightest_atom():
+    assert time_step(molecule("H2O")) == 0.5
+    assert time_step(bulk("Li")) == 2.0
+
+
+def test_the_built_in_sample_covers_a_model_and_is_the_same_each_time():
+    elements = find_card("chgnet-0.3.0").elements
+    crystals = crystals_of(elements)
+    assert len(crystals) > 150
+    covered = {symbol for atoms in crystals for symbol in atoms.symbols}
+    assert elements - covered == {"Bi", "He", "Np", "Pa", "Pm", "Pu", "Sm"}
+    again = crystals_of(elements)
+    assert all((a.positions == b.positions).all() for a, b in zip(crystals, again, strict=True))
+    assert {symbol for atoms in crystals_of({"Na", "Cl", "Cu"}) for symbol in atoms.symbols} == {"Na", "Cl", "Cu"}
+
+
+def test_the_built_in_sample_is_near_equilibrium(loaded):
+    crystals = crystals_of(loaded("chgnet-0.3.0").card.elements)
+    results = loaded("chgnet-0.3.0").evaluate(crystals)
+    forces = np.array([np.linalg.norm(result.forces, axis=1).max() for result in results])
+    assert forces.max() < 20
+    assert np.median(forces) < 1
+    assert np.quantile(forces, 0.9) > 1  # and not at rest
+
+
+def test_the_errors_in_training_are_read_from_the_folder_of_a_run(tmp_path):
+    assert read_training_errors(tmp_path) is None
+    trained = {"energy_mae_meV_per_atom": 1.5, "force_mae_meV_per_A": 30, "force_slope": 0.98}
+    summary = tmp_path / "summary.json"
+    summary.write_text(json.dumps({"errors": {"train": {"trained": trained}}}), encoding="utf-8")
+    assert read_training_errors(tmp_path) == Errors(1.5, 30.0)
+    summary.write_text(json.dumps({"errors": {}}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"summary.json holds no training errors .*KeyError: 'train'"):
+        read_training_errors(tmp_path)
