@@ -43,6 +43,7 @@ def run(cell: dict[str, Any]) -> list[dict[str, Any]]:
         f"data.split.seed={cell['seed']}",
         f"seed={cell['seed']}",
         *STRATEGIES[cell["strategy"]],
+        "checks.run=false",
         *cell["settings"],
     ]
     recipe = read_recipe(find_recipe(Path(cell["recipe"])), settings, train=cell["train"], test=cell["test"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uniscreen.cli.checks import print_checks
 from uniscreen.cli.console import standard_output
 
 if TYPE_CHECKING:
@@ -68,9 +69,11 @@ def finetune(
         _print_plan(finetuning.plan(chosen, **how))
         return
     folder = out if out is not None else finetuning.usual_folder(chosen)
-    with _progress(quiet=quiet) as on_epoch:
+    with _progress(quiet=quiet) as (on_epoch, on_check):
         try:
-            summary = finetuning.finetune(chosen, folder, workers=workers, restart=restart, on_epoch=on_epoch, **how)
+            summary = finetuning.finetune(
+                chosen, folder, workers=workers, restart=restart, on_epoch=on_epoch, on_check=on_check, **how
+            )
         except KeyboardInterrupt:
             click.echo("\nStopped. The same command continues.", err=True)
             sys.exit(130)
@@ -81,12 +84,12 @@ def finetune(
     report = write_training_report(folder)
     if not quiet:
         standard_output().print(f"Report: {report}", markup=False, highlight=False, soft_wrap=True)
-    if any(check["status"] == "fail" for check in summary["checks"]):
+    if any(check["status"] == "fail" and check["required"] for check in summary["checks"]):
         sys.exit(1)
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[Epoch], None]]:
+def _progress(*, quiet: bool) -> Iterator[tuple[Callable[[Epoch], None], Callable[[str], None]]]:
     """A bar a member, with its losses and the time left."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -99,7 +102,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Epoch], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
-        tasks: dict[int, Any] = {}
+        tasks: dict[int | str, Any] = {}
 
         def update(epoch: Epoch) -> None:
             row = epoch.row
@@ -114,7 +117,12 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Epoch], None]]:
             )
             bar.update(tasks[epoch.member], completed=row["epoch"], losses=losses)
 
-        yield update
+        def check(name: str) -> None:
+            if "checks" not in tasks:
+                tasks["checks"] = bar.add_task("checks", total=None, losses="")
+            bar.update(tasks["checks"], losses=name)
+
+        yield update, check
 
 
 def _print_plan(plan: Plan) -> None:
@@ -151,6 +159,8 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
             shown = ["-" if value is None else format(value, form) for value, form in values]
             table.add_row(name if stage == "pretrained" else "", stage, *shown)
     console.print(table)
+    if summary["checks"]:
+        print_checks(summary["checks"])
     for reason in summary["left_out"]:
         console.print(f"Left out: {reason}", markup=False, highlight=False, soft_wrap=True)
     for line in [f"{summary['seconds']:.0f} s of training; {'; '.join(summary['stopped'])}", f"Potential: {folder}"]:

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uniscreen.cli.console import standard_output
+from uniscreen.cli.checks import print_checks
 
 if TYPE_CHECKING:
     from uniscreen.potentials.base import Potential
     from uniscreen.structures.labels import LabelledStructure
-    from uniscreen.training.safety import Check
-
-COLOURS = {"pass": "green", "fail": "bold red", "not run": "yellow"}
 
 
 @click.command()
@@ -85,7 +82,7 @@ def validate(
     if as_json:
         click.echo(json.dumps({"model": model, "checks": [check.as_dict() for check in checks]}, indent=2))
     else:
-        _print(checks)
+        print_checks([check.as_dict() for check in checks])
     if not is_safe(checks, strict=strict):
         context.exit(1)
 
@@ -110,22 +107,3 @@ def _pretrained(potential: Potential, against: str | None, device: Any) -> Poten
     except InputError as error:
         click.echo(f"{potential.card.base}, which it was trained from, cannot be loaded: {error}", err=True)
         return None
-
-
-def _print(checks: list[Check]) -> None:
-    """One row a check, the reasons last, and how many are of each status."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("check", overflow="fold")
-    for title, side in (("value", "right"), ("limit", "right"), ("unit", "left"), ("status", "left")):
-        table.add_column(title, justify=side, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("what was done, or why not", overflow="fold")
-    for check in checks:
-        value = "-" if check.value is None else f"{check.value:.3g}"
-        status = Text(check.status, style=COLOURS[check.status])
-        table.add_row(check.name, value, check.limit, check.unit, status, Text(check.detail))
-    standard_output().print(table, highlight=False)
-    counts = {status: sum(check.status == status for check in checks) for status in COLOURS}
-    click.echo(", ".join(f"{n} {status}" for status, n in counts.items() if n))

@@ -100,11 +100,13 @@ def finetune(
     workers: int | None = None,
     restart: bool = False,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
+    on_check: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Train by a recipe; the summary of the run is returned, and ``out`` is a potential.
 
     The same call continues a run that was stopped, and does nothing where it is done. ``workers`` processes train the
-    members of an ensemble, as many as there are cores by default.
+    members of an ensemble, as many as there are cores by default. ``on_epoch`` is told of every epoch of a member, and
+    ``on_check`` of every check of the trained potential that begins.
 
     Raises:
         InputError: what ``prepare`` raises.
@@ -123,7 +125,7 @@ def finetune(
             return done
         assignments = prepared.assignments(out)
         trained = train_members(assignments, workers, on_epoch)
-        summary = outputs.write(out, prepared, assignments, trained)
+        summary = outputs.write(out, prepared, assignments, trained, on_check)
         for assignment in assignments:
             shutil.rmtree(assignment.checkpoint.parent, ignore_errors=True)
         return summary

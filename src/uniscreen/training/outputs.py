@@ -15,10 +15,12 @@ from uniscreen.durable import write_atomically
 from uniscreen.potentials import load_potential
 from uniscreen.potentials.saved import DESCRIPTION, WEIGHTS, write_committee
 from uniscreen.training.errors import Errors
+from uniscreen.training.safety import Errors as TrainingErrors
+from uniscreen.training.safety import run_checks
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from uniscreen.potentials.base import Potential, SystemResult
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from uniscreen.training.finetuning import Prepared
     from uniscreen.training.members import Assignment, Trained
     from uniscreen.training.recipe import Recipe
+    from uniscreen.training.safety import Check
 
 MANIFEST = "manifest.json"
 RECIPE = "recipe.yaml"
@@ -60,9 +63,13 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 
 
 def write(
-    folder: Path, prepared: Prepared, assignments: Sequence[Assignment], trained: Sequence[Trained]
+    folder: Path,
+    prepared: Prepared,
+    assignments: Sequence[Assignment],
+    trained: Sequence[Trained],
+    on_check: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Write the tables, the committee of an ensemble, and the summary, which is returned."""
+    """Write the tables, the committee of an ensemble, and the summary with the checks, which is returned."""
     tuned = _load(folder, prepared, assignments)
     stages = {name: _stages(prepared, frames, tuned) for name, frames in _sets(prepared.data).items()}
     _write_csv(folder / METRICS, pd.DataFrame(list(_metrics(trained))))
@@ -70,8 +77,26 @@ def write(
     atoms = pd.DataFrame([row for name, stage in stages.items() for row in stage.atoms(name)])
     write_atomically(folder / FORCES, atoms.to_parquet(index=False))
     summary = _summary(prepared, assignments, trained, stages)
+    if prepared.recipe.checks.run:
+        summary["checks"] = [check.as_dict() for check in _checked(prepared, tuned, stages, on_check)]
     write_atomically(folder / SUMMARY, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode())
     return summary
+
+
+def _checked(
+    prepared: Prepared, tuned: Potential, stages: Mapping[str, _Stages], on_check: Callable[[str], None]
+) -> list[Check]:
+    """The checks on the test frames, or on those of validation where there are none."""
+    data = next((stages[name].labels for name in ("test", "validation") if name in stages), ())
+    errors = stages["train"].errors()["trained"]
+    return run_checks(
+        tuned,
+        data,
+        training_errors=TrainingErrors(errors["energy_mae_meV_per_atom"], errors["force_mae_meV_per_A"]),
+        pretrained=prepared.potential,
+        md_ps=prepared.recipe.checks.md_ps,
+        on_probe=on_check,
+    )
 
 
 class _Stages:

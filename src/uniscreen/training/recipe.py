@@ -166,6 +166,13 @@ class EnsembleSection(_Section):
     members: Count = 1
 
 
+class ChecksSection(_Section):
+    """Whether the trained potential is put through ``uniscreen validate``'s checks, and for how long dynamics run."""
+
+    run: bool = True
+    md_ps: Positive = 10.0
+
+
 class Recipe(_Section):
     """A fine-tuning: a model, data, and what is done with them."""
 
@@ -177,6 +184,7 @@ class Recipe(_Section):
     optimiser: OptimiserSection = OptimiserSection()
     replay: ReplaySection | None = None
     ensemble: EnsembleSection = EnsembleSection()
+    checks: ChecksSection = ChecksSection()
     seed: int = 0
 
     @field_validator("model", mode="before")
