@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import uniscreen
+from uniscreen.cli.baselines import baselines
 from uniscreen.cli.benchmark import benchmark
 from uniscreen.cli.candidates import candidates
 from uniscreen.cli.data import data
@@ -36,6 +37,7 @@ def main() -> None:
     """Screen crystals with universal interatomic potentials, and fine-tune these."""
 
 
+main.add_command(baselines)
 main.add_command(benchmark)
 main.add_command(candidates)
 main.add_command(data)

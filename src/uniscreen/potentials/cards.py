@@ -31,6 +31,7 @@ class ModelCard:
     ``head`` names the output to use of a model that has several. An empty ``sha256`` is one that is not known.
     ``restricted_use`` is what the licence restricts the weights to, empty if nothing, and ``licence_url`` its text;
     such a licence must be accepted before the weights are fetched or loaded.
+    ``species`` are the elements in the order in which the weights number them, of a model that does not tell.
     ``base`` is the model that the weights were trained from, for those that this program trained, and
     ``tuned_elements`` the chemical symbols in the data that they were trained further on; ``elements`` stay the base's.
     """
@@ -56,6 +57,7 @@ class ModelCard:
     licence_url: str = ""
     base: str = ""
     tuned_elements: frozenset[str] = frozenset()
+    species: tuple[str, ...] = ()
 
     @property
     def is_fetchable(self) -> bool:
@@ -109,5 +111,5 @@ def find_card(name: str) -> ModelCard:
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UnknownModelError(
         f"Unknown model {name!r}.{hint} Known models: {', '.join(cards)}; also matgl:NAME of the Hugging Face hub, "
-        "a MACE .model file, and any ASE calculator as ase:MODULE:FACTORY."
+        "a MACE .model file, mtp:FILE:ELEMENTS for an .mtp file, and any ASE calculator as ase:MODULE:FACTORY."
     )

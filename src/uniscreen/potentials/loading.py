@@ -51,6 +51,14 @@ BACKENDS = {
     "committee": Backend("uniscreen.potentials.committee", "SavedCommittee", "torch", "torch"),
     "ASE calculator": Backend("uniscreen.potentials.ase_calculator", "CalculatorPotential", "ase", "ase"),
     "SevenNet": Backend(_ISOLATED, "IsolatedPotential", "sevenn", "sevenn", isolated=True),
+    "GAP": Backend(_ISOLATED, "IsolatedPotential", "quippy", "quippy-ase", isolated=True),
+    "MTP": Backend(_ISOLATED, "IsolatedPotential", "motep", "motep", isolated=True),
+    "HDNNP": Backend(_ISOLATED, "IsolatedPotential", "torchani", "torchani", isolated=True),
+    "DeePMD": Backend(_ISOLATED, "IsolatedPotential", "deepmd", "deepmd-kit", isolated=True),
+    "SchNet": Backend(_ISOLATED, "IsolatedPotential", "schnetpack", "schnetpack", isolated=True),
+    "DimeNet": Backend(_ISOLATED, "IsolatedPotential", "torch_geometric", "torch-geometric", isolated=True),
+    "NequIP": Backend(_ISOLATED, "IsolatedPotential", "nequip", "nequip", isolated=True),
+    "MACE-scratch": Backend(_ISOLATED, "IsolatedPotential", "mace", "mace-torch", isolated=True),
 }
 
 
@@ -67,6 +75,7 @@ def load_potential(
     Args:
         name: a model card's name or alias, e.g. ``chgnet-0.3.0``; ``matgl:NAME[@REVISION]``, a fetched model of the
             Hugging Face hub; the path of a saved potential's folder or of a MACE ``.model`` file;
+            ``mtp:FILE:ELEMENTS``, an ``.mtp`` file and its elements in order, e.g. ``mtp:Si.mtp:Si``;
             ``ase:MODULE:FACTORY``, any ASE calculator.
         device: ``auto`` takes CUDA where there is one.
         dtype: the model's own precision unless given.
@@ -120,24 +129,34 @@ def _find(name: str, *, head: str, trust: bool) -> tuple[ModelCard, Path]:
         from uniscreen.potentials.hub import hub_model
 
         return hub_model(name)
+    if name.startswith("mtp:"):
+        from uniscreen.potentials.isolated.mtp_files import mtp_model
+
+        card, weights = mtp_model(name)
+        return _with_environment(card), weights
     if Path(name).suffix == ".model":
         return _model_file(Path(name), trust=trust)
     if _is_folder(name):
-        return _saved(Path(name), head), Path(name)
+        return _with_environment(_saved(Path(name), head)), Path(name)
     return _carded(find_card(name), trust=trust)
 
 
 def _carded(card: ModelCard, *, trust: bool) -> tuple[ModelCard, Path]:
     """The weights of a model card; without a checksum, a file is known by the one that it had when it was fetched."""
     require_accepted(card)
-    environment = own_environment(card)
-    if environment is not None:
-        environment.ensure(card.name)
-    weights = locate(card)
+    weights = locate(_with_environment(card))
     card = as_fetched(card, weights)
     if trust and not card.sha256:
         card = replace(card, sha256=sha256_of(weights))
     return card, weights
+
+
+def _with_environment(card: ModelCard) -> ModelCard:
+    """The card, once its environment is there if it has one of its own."""
+    environment = own_environment(card)
+    if environment is not None:
+        environment.ensure(card.name)
+    return card
 
 
 def own_environment(card: ModelCard) -> Environment | None:

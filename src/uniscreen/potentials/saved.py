@@ -97,8 +97,11 @@ def read_card(folder: Path) -> ModelCard:
     """
     fields = dict(_description(folder)["card"])
     try:
-        tuned = frozenset(fields.get("tuned_elements", ()))  # older folders do not say
-        sets = {"elements": frozenset(fields["elements"]), "tuned_elements": tuned}
+        sets = {
+            "elements": frozenset(fields["elements"]),
+            "tuned_elements": frozenset(fields.get("tuned_elements", ())),
+            "species": tuple(fields.get("species", ())),
+        }
         card = ModelCard(**fields | sets | {"aliases": ()})
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / DESCRIPTION} holds no complete model card: {error}") from error

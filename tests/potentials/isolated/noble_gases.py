@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from uniscreen.potentials import ModelCard
-from uniscreen.potentials.isolated.potential import IsolatedPotential, Program, TimeLimits
+from uniscreen.potentials.isolated.potential import IsolatedPotential, TimeLimits
+from uniscreen.potentials.isolated.program import Program
 
 HERE = Path(__file__).parent
 OPTIONS = {"epsilon_eV": 0.0104, "sigma_angstrom": 3.4}

@@ -22,7 +22,8 @@ from noble_gases import CARD, HERE, OPTIONS, start
 
 from uniscreen.errors import BackendError, BackendUnavailableError, InputError
 from uniscreen.potentials.isolated import worker
-from uniscreen.potentials.isolated.potential import IsolatedPotential, Program, TimeLimits
+from uniscreen.potentials.isolated.potential import IsolatedPotential, TimeLimits
+from uniscreen.potentials.isolated.program import Program
 from uniscreen.potentials.testing import check_potential
 from uniscreen.relaxation.inflight import relax
 
@@ -141,8 +142,8 @@ def test_an_incomplete_answer_is_refused(
 
 
 def test_another_protocol_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "PROTOCOL", 2)
-    with pytest.raises(BackendUnavailableError, match="the worker speaks protocol 1, uniscreen protocol 2"):
+    monkeypatch.setattr(worker, "PROTOCOL", 3)
+    with pytest.raises(BackendUnavailableError, match="the worker speaks protocol 2, uniscreen protocol 3"):
         start("lennard_jones")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,8 @@ import torch
 from uniscreen.errors import BackendError, BackendUnavailableError
 from uniscreen.potentials.base import Evaluation, Potential
 from uniscreen.potentials.isolated import worker
-from uniscreen.potentials.isolated.environments import environment_of
-from uniscreen.potentials.isolated.process import WorkerProcess
+from uniscreen.potentials.isolated.program import Program, start_worker
+from uniscreen.potentials.isolated.trained import check_files, is_trained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,21 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from uniscreen.potentials.cards import ModelCard
+    from uniscreen.potentials.isolated.process import WorkerProcess
     from uniscreen.structures.graph import AtomicGraph
-
-
-@dataclass(frozen=True)
-class Program:
-    """What a worker runs: the Python of an environment, and the backend's file with ``load(settings) -> model``."""
-
-    python: Path
-    backend: Path
-
-    @classmethod
-    def of(cls, architecture: str) -> Program:
-        """What is shipped for an architecture."""
-        environment = environment_of(architecture)
-        return cls(environment.python, environment.backend_file)
 
 
 @dataclass(frozen=True)
@@ -80,8 +66,11 @@ class IsolatedPotential(Potential):
 
         Raises:
             BackendUnavailableError: the worker does not start, or cannot load the model.
-            InputError: the model does not have the elements or the cutoff of its card.
+            InputError: the model does not have the elements or the cutoff of its card, or the files of a folder are not
+                those that were written.
         """
+        if is_trained(weights):
+            check_files(weights)
         self.card = card
         self.device = device
         self.dtype = dtype
@@ -89,7 +78,8 @@ class IsolatedPotential(Potential):
         self.evaluation_seconds = 0.0
         self._program = program or Program.of(card.architecture)
         self._settings = {
-            "weights": str(weights.resolve()),
+            "weights": str((weights / card.weights_file).resolve()),
+            "species": list(card.species),
             "device": str(device),
             "dtype": str(dtype).removeprefix("torch."),
             **(options or {}),
@@ -142,12 +132,7 @@ class IsolatedPotential(Potential):
 
     def _start(self) -> WorkerProcess:
         """A worker that has loaded the model."""
-        threads = str(torch.get_num_threads())
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        try:
-            process = WorkerProcess([str(self._program.python), "-I", worker.__file__], environment)
-        except OSError as error:
-            raise BackendUnavailableError(f"The worker of {self.card.name} cannot be started: {error}") from None
+        process = start_worker(self._program, torch.get_num_threads(), self.card.name)
         hello = {"protocol": worker.PROTOCOL, "backend": str(self._program.backend), "settings": self._settings}
         try:
             answer, _ = process.exchange(hello, {}, self.limits.load)

@@ -1,13 +1,15 @@
-"""The worker process of an isolated backend: loads its model once, then answers one batch after the other.
+"""The worker process of an isolated backend: loads its model once and answers one batch after the other, or trains one.
 
 Run as ``python -I worker.py`` by the Python of the backend's environment. uniscreen is not installed there, so this
-file needs nothing but the standard library and NumPy. What it runs is a backend file with one function,
-``load(settings) -> model``; see ``Model``.
+file needs nothing but the standard library and NumPy. What it runs is a backend file with the function
+``load(settings) -> model``, see ``Model``, and, where models of its kind are trained, ``train(training) -> (file,
+cutoff)``, see ``Training``. A backend file may import others beside it.
 
 Requests come on standard input, answers leave on what was standard output. Each is a frame: 8 bytes ``MAGIC``, the
 length of the rest (8 bytes, little endian), and a NumPy ``.npz`` archive (a zip of ``.npy`` arrays with checksums; read
 without pickle) whose array ``header`` is JSON in UTF-8. NumPy is what every backend has already; Arrow would add 100 MB
-to each environment. The first frame of either side names its ``PROTOCOL``.
+to each environment. The first frame of either side names its ``PROTOCOL``; the first request says what to load, or what
+to train, in which case its answer is the last.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
@@ -29,7 +32,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever what the frames mean changes."""
 
 MAGIC = b"\x93uniscrn"
@@ -78,6 +81,64 @@ class Model(Protocol):
         """Energies, forces and stresses of the batch."""
 
 
+class Frames(NamedTuple):
+    """Structures with labels.
+
+    ``energy`` (B,) eV, total; ``forces`` (N, 3) eV/Å; ``stress`` (B, 3, 3) eV/Å³, tension positive, NaN for a structure
+    without.
+    """
+
+    batch: Batch
+    energy: np.ndarray
+    forces: np.ndarray
+    stress: np.ndarray
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray], prefix: str) -> Frames | None:
+        """Those whose arrays have a prefix, or None where there are none."""
+        found = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        labels = [found.pop(name) for name in ("energy", "forces", "stress") if name in found]
+        return cls(Batch(**found, stress=True), *labels) if found else None
+
+    def structures(self) -> Iterator[tuple[tuple[np.ndarray, ...], float, np.ndarray, np.ndarray | None]]:
+        """Each system as ``Batch.systems`` gives it, its energy, its forces (n, 3), and its stress (3, 3) or None."""
+        forces = np.split(self.forces, self.batch.ptr[1:-1])
+        for i, system in enumerate(self.batch.systems()):
+            stress = self.stress[i] if np.isfinite(self.stress[i]).all() else None
+            yield system, float(self.energy[i]), forces[i], stress
+
+    def elements(self) -> list[int]:
+        """Atomic numbers that occur, ascending."""
+        return [int(number) for number in np.unique(self.batch.numbers)]
+
+    def reference_energies(self) -> dict[int, float]:
+        """Energy (eV) of each element by atomic number: the least squares of all energies on the numbers of atoms.
+
+        Where these do not decide, it is the shortest of the solutions.
+        """
+        counts = np.array([[np.sum(numbers == z) for z in self.elements()] for numbers, *_ in self.batch.systems()])
+        weights = 1 / counts.sum(axis=1)
+        solution = np.linalg.lstsq(counts * weights[:, None], self.energy * weights, rcond=None)[0]
+        return dict(zip(self.elements(), solution.tolist(), strict=True))
+
+
+class Training(NamedTuple):
+    """What ``train`` is to do. It returns the name of the file that ``load`` is to get, and the cutoff (Å).
+
+    ``validation`` decides when to stop and what to keep, for those that need it. ``folder`` is empty, and the working
+    directory: every file in it in the end belongs to the model. Reading them must run nothing that they hold: they are
+    parameters and settings, not pickled objects.
+    """
+
+    frames: Frames
+    validation: Frames | None
+    hyperparameters: dict[str, Any]
+    seed: int
+    device: str
+    threads: int
+    folder: Path
+
+
 def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     """One frame."""
     payload = io.BytesIO()
@@ -103,17 +164,36 @@ def _receive(requests: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray]]
     return unpack(requests.read(length))
 
 
-def _start(hello: dict[str, Any]) -> Model:
-    """The model of the backend file that the first request names."""
+def _backend(hello: dict[str, Any]) -> Any:
+    """The module of the backend file that the first request names."""
     if hello["protocol"] != PROTOCOL:
         raise RuntimeError(f"the worker speaks protocol {PROTOCOL}, uniscreen protocol {hello['protocol']}")
-    spec = importlib.util.spec_from_file_location("backend", hello["backend"])
+    path = Path(hello["backend"])
+    sys.path.append(str(path.parent))  # last: a backend may have the name of the package that it imports
+    spec = importlib.util.spec_from_file_location("backend", path)
     assert spec is not None
     assert spec.loader is not None
     backend = importlib.util.module_from_spec(spec)
+    sys.modules["backend"] = backend
     spec.loader.exec_module(backend)
-    model: Model = backend.load(hello["settings"])
-    return model
+    return backend
+
+
+def _train(hello: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Train as the first request says; what it prints goes to its log file."""
+    settings = hello["training"]
+    log = os.open(settings.pop("log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # so that a crash leaves it all
+    frames = Frames.of(arrays, "train.")
+    assert frames is not None
+    folder = Path(settings.pop("folder"))
+    os.chdir(folder)
+    training = Training(frames, Frames.of(arrays, "validation."), folder=folder, **settings)
+    started = time.perf_counter()
+    file, cutoff = _backend(hello).train(training)
+    return {"file": file, "cutoff": float(cutoff), "seconds": time.perf_counter() - started}
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -124,7 +204,11 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
     try:
-        model = _start(_receive(requests)[0])
+        hello, arrays = _receive(requests)
+        if "training" in hello:
+            answer(pack({"protocol": PROTOCOL, **_train(hello, arrays)}, {}))
+            return
+        model: Model = _backend(hello).load(hello["settings"])
     except Exception as error:  # told to the parent, which raises it
         traceback.print_exc()
         answer(pack({"protocol": PROTOCOL, "error": f"{type(error).__name__}: {error}"}, {}))

@@ -1,0 +1,122 @@
+"""``uniscreen baselines``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uniscreen.cli.console import standard_output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def baselines(context: click.Context) -> None:
+    """List, install and train models that are made for one system from its own labelled structures."""
+    if context.invoked_subcommand is None:
+        _print_list()
+
+
+@baselines.command("list")
+def list_() -> None:
+    """List the kinds of dedicated models, their packages, and whether they can be trained here."""
+    _print_list()
+
+
+@baselines.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print the hyperparameters of NAME, their defaults and where these come from."""
+    from uniscreen.benchmarking.baselines import find_baseline
+
+    baseline = find_baseline(name)
+    click.echo(f"{baseline.title}, with {baseline.package} ({baseline.licence}): {baseline.status}")
+    click.echo(f"  {baseline.unavailable or baseline.citation}")
+    for key, value in (baseline.hyperparameters or {}).items():
+        click.echo(f"  {key}={value}")
+    if baseline.hyperparameters_from:
+        click.echo(f"  defaults: {baseline.hyperparameters_from}")
+
+
+@baselines.command()
+@click.argument("name")
+def install(name: str) -> None:
+    """Make the environment of NAME, which training does too."""
+    from uniscreen.benchmarking.baselines import find_baseline
+
+    baseline = find_baseline(name)
+    environment = baseline.install()
+    click.echo(f"{baseline.name}: {baseline.package} is in {environment.folder}")
+
+
+@baselines.command()
+@click.argument("name")
+@click.option("--train", "train_file", type=click.Path(path_type=Path), required=True, help="Labelled structures.")
+@click.option("--validation", "validation_file", type=click.Path(path_type=Path), help="For those that stop early.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The folder of the model.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N")
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True, metavar="H")
+@click.argument("hyperparameters", nargs=-1, metavar="[KEY=VALUE]...")
+def train(
+    name: str,
+    train_file: Path,
+    validation_file: Path | None,
+    out: Path,
+    hyperparameters: tuple[str, ...],
+    *,
+    hours: float,
+    **options: Any,
+) -> None:
+    """Train a model of the kind NAME from labelled structures: an extxyz file, VASP output, an ASE database ...
+
+    KEY=VALUE changes a hyperparameter; 'uniscreen baselines show NAME' lists them. The folder is a model like any
+    other: give it as --model. Training is given up after --hours.
+    """
+    from uniscreen.benchmarking.baselines import train_baseline
+    from uniscreen.structures.labels import read_labelled
+
+    structures = read_labelled(train_file).structures
+    validation = read_labelled(validation_file).structures if validation_file else ()
+    given = _pairs(hyperparameters)
+    card = train_baseline(
+        name,
+        structures,
+        out,
+        validation=validation,
+        hyperparameters=given,
+        seconds=3600 * hours,
+        **options,
+    )
+    click.echo(f"{out}: {card.architecture} for {' '.join(card.species)}, cutoff {card.cutoff:g} Å, trained on")
+    click.echo(f"  {len(structures)} structures; use it as --model {out}")
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    """``key=value`` words as a table."""
+    from uniscreen.errors import InputError
+
+    wrong = [word for word in words if "=" not in word]
+    if wrong:
+        raise InputError(f"{wrong[0]!r} is not KEY=VALUE, e.g. cutoff=5.0.")
+    return {key: value for key, _, value in (word.partition("=") for word in words)}
+
+
+def _print_list() -> None:
+    """One row a kind of model."""
+    from rich.table import Table
+
+    from uniscreen.benchmarking.baselines import baselines as known
+
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    for title in ("name", "model", "package", "licence", "status"):
+        table.add_column(title, no_wrap=title in {"name", "package"}, overflow="fold")
+    for baseline in known().values():
+        status = f"{baseline.status}: {baseline.unavailable}" if baseline.unavailable else baseline.status
+        table.add_row(baseline.name, baseline.title, baseline.package, baseline.licence, status)
+    standard_output().print(table, highlight=False)
