@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, overload
 
 from uniscreen.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import pandas as pd
     from ase import Atoms
@@ -49,6 +50,31 @@ class Candidate:
     source: StructureSource
 
 
+class Candidates(Sequence[Candidate]):
+    """Candidates made when they are asked for: a million of them are their ids and wherever the sources are kept.
+
+    There may be more ``sources`` than ``ids``; the first ones count.
+    """
+
+    def __init__(self, ids: Sequence[str], sources: Sequence[StructureSource]) -> None:
+        self.ids = ids
+        self._sources = sources
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Candidate: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Candidate]: ...
+    def __getitem__(self, place: int | slice) -> Candidate | list[Candidate]:
+        """Make one, or several."""
+        if isinstance(place, slice):
+            return [self[k] for k in range(*place.indices(len(self)))]
+        k = range(len(self))[place]
+        return Candidate(self.ids[k], self._sources[k])
+
+
 @dataclass(frozen=True)
 class CandidateTable:
     """All candidates of one input, in input order, with the extra columns that they came with.
@@ -57,7 +83,7 @@ class CandidateTable:
     every structure file that it names.
     """
 
-    candidates: Sequence[Candidate]
+    candidates: Candidates
     columns: pd.DataFrame
     sha256: str
     name: str
@@ -79,4 +105,6 @@ class CandidateTable:
         drawn = random.Random(seed).sample(range(len(self)), size)  # noqa: S311  # no secret depends on it
         digest = hashlib.sha256(f"{self.sha256} sample {size} seed {seed}".encode()).hexdigest()
         columns = self.columns.iloc[drawn].reset_index(drop=True)
-        return CandidateTable([self.candidates[index] for index in drawn], columns, digest, self.name)
+        chosen = [self.candidates[index] for index in drawn]
+        candidates = Candidates([one.id for one in chosen], [one.source for one in chosen])
+        return CandidateTable(candidates, columns, digest, self.name)

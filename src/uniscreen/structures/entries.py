@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError, InvalidStructureError
 from uniscreen.structures.formats import structure_format
 from uniscreen.structures.guard import describe, shorten
 from uniscreen.structures.rows import ID_NAMES, Rows
-from uniscreen.structures.sources import TextSource, decode
+from uniscreen.structures.sources import decode
+from uniscreen.structures.spool import SpooledTexts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ ENTRY_ID_NAMES = ("entry_id", "material_id", "id", "candidate_id")
 EXPECTED = "a list of pymatgen ComputedStructureEntry or Structure dicts, or an object with such a list as entries"
 
 
-def read_entries(path: Path, data: bytes) -> Rows:
+def read_entries(path: Path, file: IO[bytes]) -> Rows:
     """Read a JSON list of entries or structures; scalar values beside the structure become columns.
 
     Nothing that the file names is imported, and each structure stays text until it is loaded.
@@ -33,7 +34,7 @@ def read_entries(path: Path, data: bytes) -> Rows:
     import pandas as pd
 
     try:
-        entries = json.loads(decode(data))
+        entries = json.loads(decode(file.read()))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {shorten(describe(error))}") from error
     if isinstance(entries, dict):
@@ -52,7 +53,7 @@ def read_entries(path: Path, data: bytes) -> Rows:
     return Rows(
         ids=ids,
         places=[f"entry {k}" for k in range(1, len(entries) + 1)],
-        sources=[TextSource(_structure_json(entry), "json") for entry in entries],
+        sources=SpooledTexts((_structure_json(entry) for entry in entries), "json"),
         columns=pd.DataFrame(columns, index=pd.RangeIndex(len(entries))),
     )
 
@@ -86,7 +87,7 @@ def _structure_json(entry: dict[str, Any]) -> str:
     return json.dumps(entry if "sites" in entry else entry.get("structure"))
 
 
-def read_frames(path: Path, data: bytes) -> Rows:
+def read_frames(path: Path, file: IO[bytes]) -> Rows:
     """Read a multi-frame extxyz; scalar values of the comment lines become columns, arrays do not.
 
     The ids are those of the comment lines if every frame has one, else ``<stem>-0``, ``<stem>-1`` ...
@@ -100,7 +101,7 @@ def read_frames(path: Path, data: bytes) -> Rows:
     from uniscreen.structures.frames import split_frames
 
     try:
-        frames = list(split_frames(decode(data)))
+        frames = list(split_frames(decode(file.read())))
     except InvalidStructureError as error:
         raise InputError(f"{path}: {error}") from error
     _, stem = structure_format(path.name)
@@ -111,7 +112,7 @@ def read_frames(path: Path, data: bytes) -> Rows:
     return Rows(
         ids=ids,
         places=[f"frame {k} (line {frame.line})" for k, frame in enumerate(frames, start=1)],
-        sources=[TextSource(frame.text, "extxyz") for frame in frames],
+        sources=SpooledTexts((frame.text for frame in frames), "extxyz"),
         columns=pd.DataFrame(columns, index=pd.RangeIndex(len(frames))),
     )
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import stat
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from uniscreen.errors import InputError, InvalidStructureError, TooLargeError
-from uniscreen.structures.candidate import Candidate, CandidateTable, ReadLimits
+from uniscreen.errors import InputError
+from uniscreen.structures.candidate import Candidates, CandidateTable, ReadLimits
 from uniscreen.structures.entries import read_entries, read_frames
-from uniscreen.structures.formats import ACCEPTED, is_gz, structure_format, without_gz
+from uniscreen.structures.formats import ACCEPTED, structure_format, without_gz
+from uniscreen.structures.input_file import opened_input
 from uniscreen.structures.rows import Rows, check_ids
-from uniscreen.structures.sources import ArraySource, FileSource, TextSource, decompress
+from uniscreen.structures.sources import ArraySource, FileSource, TextSource
+from uniscreen.structures.spool import SpooledTexts
 from uniscreen.structures.tables import read_csv, read_parquet
 
 if TYPE_CHECKING:
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
 
     from uniscreen.structures.candidate import StructureSource
 
-MAX_INPUT_BYTES = 1 << 30
-"""Bytes of an input file, also after decompression; a million inline CIFs need about this."""
-
-READERS: dict[str, Callable[[Path, bytes], Rows]] = {
+READERS: dict[str, Callable[[Path, IO[bytes]], Rows]] = {
     ".csv": read_csv,
     ".parquet": read_parquet,
     ".json": read_entries,
@@ -64,11 +62,11 @@ def read_candidates(path: Path, limit: int | None = None) -> CandidateTable:
     if not path.exists():
         raise InputError(f"{path} does not exist; expected {KINDS}.")
     if path.is_dir():
-        rows, head = _read_folder(path), b"folder"
+        rows, digest = _read_folder(path), hashlib.sha256(b"folder")
     else:
-        rows, head = _read_file(path)
+        rows, digest = _read_file(path)
     check_ids(str(path), rows.ids, rows.places)
-    return _table(rows, head, path.name or path.resolve().name, limit)
+    return _table(rows, digest, path.name or path.resolve().name, limit)
 
 
 def candidates_from_structures(
@@ -91,47 +89,27 @@ def candidates_from_structures(
     check_ids("structures", names, places)
     sources = [_source(structure, place) for structure, place in zip(structures, places, strict=True)]
     rows = Rows(names, places, sources, pd.DataFrame(index=pd.RangeIndex(len(names))))
-    return _table(rows, b"".join(map(_content, names, sources)), "structures", None)
+    return _table(rows, hashlib.sha256(b"".join(map(_content, names, sources))), "structures", None)
 
 
-def _table(rows: Rows, head: bytes, name: str, limit: int | None) -> CandidateTable:
-    digest = hashlib.sha256(head)
+def _table(rows: Rows, digest: hashlib._Hash, name: str, limit: int | None) -> CandidateTable:
+    """Return the first ``limit`` candidates; ``digest``, of the input file, goes on with the files that it names."""
     max_bytes = ReadLimits().max_bytes
-    for source in rows.sources:
-        if isinstance(source, FileSource):
-            digest.update(source.digest(max_bytes))
-    pairs = list(zip(rows.ids, rows.sources, strict=True))[:limit]
-    candidates = tuple(Candidate(given, source) for given, source in pairs)
+    if not isinstance(rows.sources, SpooledTexts):
+        for source in rows.sources:
+            if isinstance(source, FileSource):
+                digest.update(source.digest(max_bytes))
+    candidates = Candidates(rows.ids[:limit], rows.sources)
     return CandidateTable(candidates, rows.columns.iloc[: len(candidates)], digest.hexdigest(), name)
 
 
-def _read_file(path: Path) -> tuple[Rows, bytes]:
-    """Return the candidates of a file and its bytes."""
+def _read_file(path: Path) -> tuple[Rows, hashlib._Hash]:
+    """Return the candidates of a file and the digest of its bytes."""
     reader = READERS.get(Path(without_gz(path.name)).suffix.lower())
     if reader is None:
         raise InputError(f"{path}: unknown kind of input; expected {KINDS} of structure files ({ACCEPTED}).")
-    head, data = input_bytes(path, KINDS)
-    return reader(path, data), head
-
-
-def input_bytes(path: Path, kinds: str) -> tuple[bytes, bytes]:
-    """Return the bytes of an input file as they are, and decompressed if it is gzip; ``kinds`` says what is expected.
-
-    Raises:
-        InputError: it is not a regular file, larger than 1 GiB, or cannot be opened or decompressed.
-    """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path} is not a regular file; expected {kinds}.")
-    if status.st_size > MAX_INPUT_BYTES:
-        raise InputError(f"{path} has {status.st_size:,} bytes; at most {MAX_INPUT_BYTES:,} are read. Split it.")
-    try:
-        head = path.read_bytes()
-        return head, decompress(head, MAX_INPUT_BYTES) if is_gz(path.name) else head
-    except (InvalidStructureError, TooLargeError) as error:
-        raise InputError(f"{path}: {error}") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened: {error.strerror}.") from error
+    with opened_input(path, KINDS) as (digest, file):
+        return reader(path, file), digest
 
 
 def _read_folder(folder: Path) -> Rows:

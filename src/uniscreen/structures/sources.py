@@ -191,12 +191,22 @@ def decompress(data: bytes, max_bytes: int) -> bytes:
         with gzip.GzipFile(fileobj=BytesIO(data)) as file:
             text = file.read(max_bytes + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise InvalidStructureError(f"it is not a valid gzip file: {shorten(str(error), 100)}") from error
+        raise not_gzip(error) from error
     if len(text) > max_bytes:
-        raise TooLargeError(
-            f"it has more than {max_bytes:,} bytes after decompression, which is the most that is allowed."
-        )
+        raise too_large(max_bytes)
     return text
+
+
+def not_gzip(error: Exception) -> InvalidStructureError:
+    """What to say of data that cannot be decompressed."""
+    return InvalidStructureError(f"it is not a valid gzip file: {shorten(str(error), 100)}")
+
+
+def too_large(max_bytes: int) -> TooLargeError:
+    """What to say of data that are too large once decompressed."""
+    return TooLargeError(
+        f"it has more than {max_bytes:,} bytes after decompression, which is the most that is allowed."
+    )
 
 
 def decode(data: bytes) -> str:

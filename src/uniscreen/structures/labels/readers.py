@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from uniscreen.errors import InputError, InvalidStructureError, StructureError
 from uniscreen.structures.formats import without_gz
 from uniscreen.structures.guard import reading
+from uniscreen.structures.input_file import input_bytes
 from uniscreen.structures.labels.database import read_database
 from uniscreen.structures.labels.extxyz import read_extxyz
 from uniscreen.structures.labels.labelled import LabelConventions, LabelledStructure
 from uniscreen.structures.labels.pymatgen_json import read_json
 from uniscreen.structures.labels.vasp import read_outcar, read_vasprun
-from uniscreen.structures.readers import input_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
