@@ -10,6 +10,7 @@ from pymatgen.core import Composition
 
 from uniscreen.errors import InputError
 from uniscreen.thermodynamics import (
+    CandidateHull,
     CompetingEntry,
     CorrectionScheme,
     Hull,
@@ -285,3 +286,24 @@ def test_many_candidates_of_one_system_are_quick():
     for composition, energy in zip(candidates, candidate_energies, strict=True):
         hull.e_above_hull(composition, energy)
     assert time.perf_counter() - start < 10  # 10^4 in well under a minute
+
+
+def test_systems_are_built_again_once_they_are_no_longer_kept(monkeypatch):
+    monkeypatch.setattr("uniscreen.thermodynamics.hull.SYSTEMS_KEPT", 1)
+    references = ReferenceSet.from_elements("PBE")
+    mu = {el: entry.energy_per_atom for el, entry in references.terminals.items()}
+    candidates = [
+        CompetingEntry(f"{a}{b}-{k}", {a: 1.0, b: 1.0}, mu[a] + mu[b] - 0.2 * k)
+        for a, b in (("Na", "Cl"), ("Mg", "O"))
+        for k in (1, 2)
+    ]
+    hull = CandidateHull(candidates, references)
+    interleaved = [hull.place(candidates[k]).e_above_hull for k in (0, 2, 1, 3)]
+    np.testing.assert_allclose(interleaved, [0.1, 0.1, -0.1, -0.1], atol=1e-12)
+
+
+def test_facets_are_of_the_lowest_at_each_composition_however_many_others_there_are():
+    compositions = [Composition(formula) for formula in ("Li", "O2", "LiO", "Li2O2", "Li3O", "LiO")]
+    entries = entries_of(compositions, [-1.0, -4.0, -4.9, -10.0, -4.0, -4.8])
+    facets = build_system_hull(("Li", "O"), entries).facets
+    assert {frozenset(facet) for facet in facets.tolist()} == {frozenset({0, 3}), frozenset({1, 3})}

@@ -75,6 +75,8 @@ def mp2020_correction(structure: Structure, energy: float) -> Correction:
 
     if not math.isfinite(energy):
         raise InputError(f"The energy of {structure.formula} is {energy} eV; a correction needs a finite total energy.")
+    if _corrected_anions().isdisjoint(site.specie.symbol for site in structure):
+        return Correction({}, {})  # at once: guessing oxidation states takes milliseconds
     plain = structure.copy()
     plain.remove_oxidation_states()  # pymatgen finds no anion among decorated species
     # Without a guess of oxidation states pymatgen corrects the most electronegative element, of two that are equally so
@@ -93,7 +95,7 @@ def corrected_under_mp2020(composition: Composition) -> bool:
     from pymatgen.entries.computed_entries import ComputedEntry
 
     if _corrected_anions().isdisjoint(element.symbol for element in composition.elements):
-        return False  # at once: guessing oxidation states takes milliseconds
+        return False
     return bool(_mp2020_adjustments(ComputedEntry(composition, 0.0, parameters=_mp_parameters(composition))))
 
 

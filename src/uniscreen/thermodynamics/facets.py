@@ -183,8 +183,21 @@ def _facets(fractions: Array, entries: Sequence[CompetingEntry]) -> Indices:
     from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
     from pymatgen.core import Composition
 
-    numbered = [PDEntry(Composition(dict(e.amounts)), e.energy, attribute=n) for n, e in enumerate(entries)]
+    numbered = [
+        PDEntry(Composition(dict(entries[n].amounts)), entries[n].energy, attribute=n)
+        for n in _lowest(fractions, entries)
+    ]
     diagram = PhaseDiagram(numbered)
     index = np.array([vertex.attribute for vertex in diagram.qhull_entries])
     facets = index[np.array(diagram.facets, dtype=np.intp).reshape(-1, fractions.shape[1])]
     return facets[np.abs(np.linalg.det(fractions[facets])) > MIN_DETERMINANT]
+
+
+def _lowest(fractions: Array, entries: Sequence[CompetingEntry]) -> list[int]:
+    """The entries that are lowest at their composition, in order: thousands of others would only cost memory."""
+    lowest: dict[bytes, float] = {}
+    energies = [entry.energy_per_atom for entry in entries]
+    keys = [row.tobytes() for row in np.round(fractions, 9)]
+    for key, energy in zip(keys, energies, strict=True):
+        lowest[key] = min(energy, lowest.get(key, energy))
+    return [n for n, (key, energy) in enumerate(zip(keys, energies, strict=True)) if energy <= lowest[key] + OPTIMALITY]

@@ -13,7 +13,7 @@ from uniscreen.thermodynamics.reactions import formula_unit, shares_by_formula
 from uniscreen.thermodynamics.uncertainty import difference_uncertainty
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pymatgen.core import Composition
 
@@ -55,8 +55,12 @@ class HullDistance:
         return shares_by_formula(self.phases)
 
 
+SYSTEMS_KEPT = 100
+"""Hulls of chemical systems that are kept. Who places many candidates does so system by system."""
+
+
 class Hull:
-    """Distances to the hull of a reference set; the hull of each chemical system is built once and kept."""
+    """Distances to the hull of a reference set; the hulls of the chemical systems used last are kept."""
 
     def __init__(self, references: ReferenceSet) -> None:
         self._references = references
@@ -84,12 +88,41 @@ class Hull:
         elements = tuple(sorted(candidate.amounts))
         if missing := tuple(element for element in elements if element not in self._terminals):
             return _without_hull(candidate, self._element_energies, missing)
-        if elements not in self._systems:
-            from uniscreen.thermodynamics.facets import build_system_hull
-
-            self._systems[elements] = build_system_hull(elements, self._references.within(elements))
-        system = self._systems[elements]
+        system = _kept(self._systems, elements, self._references.within)
         return _placed(candidate, system.lowest_combination(candidate), system, self._element_energies)
+
+
+class CandidateHull:
+    """Distances of candidates to the hull of all others and the elemental entries of ``references``.
+
+    The candidates' energies are comparable with the references'. A candidate above the hull has its distance to it;
+    one on the hull has minus the energy by which it lies below the hull of all others, so that a more negative number
+    is a more robust phase (another polymorph is one of the others; two identical duplicates get 0). Candidates of a
+    subsystem compete too: Li-O in Li-Co-O. ``phases`` are the others in either case.
+    """
+
+    def __init__(self, candidates: Iterable[CompetingEntry], references: ReferenceSet) -> None:
+        self._terminals = references.terminals
+        self._groups = by_system([*self._terminals.values(), *candidates])
+        self._element_energies = _element_energies(references)
+        self._systems: dict[tuple[str, ...], SystemHull] = {}
+
+    def place(self, candidate: CompetingEntry) -> HullDistance:
+        """Find where one of the candidates (the very object) stands among the others.
+
+        Raises:
+            InputError: the energy is not finite.
+
+        """
+        _require_finite(candidate)
+        elements = tuple(sorted(candidate.amounts))
+        if missing := tuple(element for element in elements if element not in self._terminals):
+            return _without_hull(candidate, self._element_energies, missing)
+        system = _kept(self._systems, elements, lambda wanted: entries_within(self._groups, wanted))
+        lowest = system.lowest_combination(candidate)
+        if candidate.energy_per_atom - lowest.energy_per_atom <= ON_HULL:
+            lowest = system.without(candidate).lowest_combination(candidate)
+        return _placed(candidate, lowest, system, self._element_energies)
 
 
 def formation_energy(amounts: Mapping[str, float], energy: float, elements: Mapping[str, float]) -> float | None:
@@ -108,38 +141,29 @@ def formation_energy(amounts: Mapping[str, float], energy: float, elements: Mapp
 
 
 def hull_over_candidates(candidates: Sequence[CompetingEntry], references: ReferenceSet) -> list[HullDistance]:
-    """Distance of each candidate to the hull of all others and the elemental entries of ``references``.
-
-    The candidates' energies are comparable with the references'. A candidate above the hull has its distance to it;
-    one on the hull has minus the energy by which it lies below the hull of all others, so that a more negative number
-    is a more robust phase (another polymorph is one of the others; two identical duplicates get 0). Candidates of a
-    subsystem compete too: Li-O in Li-Co-O. ``phases`` are the others in either case.
+    """Place each candidate among the others; see ``CandidateHull``.
 
     Raises:
         InputError: an energy is not finite.
 
     """
-    from uniscreen.thermodynamics.facets import build_system_hull
+    hull = CandidateHull(candidates, references)
+    return [hull.place(candidate) for candidate in candidates]
 
-    terminals = references.terminals
-    groups = by_system([*terminals.values(), *candidates])
-    element_energies = _element_energies(references)
-    systems: dict[tuple[str, ...], SystemHull] = {}
-    distances = []
-    for candidate in candidates:
-        _require_finite(candidate)
-        elements = tuple(sorted(candidate.amounts))
-        if missing := tuple(element for element in elements if element not in terminals):
-            distances.append(_without_hull(candidate, element_energies, missing))
-            continue
-        if elements not in systems:
-            systems[elements] = build_system_hull(elements, entries_within(groups, elements))
-        system = systems[elements]
-        lowest = system.lowest_combination(candidate)
-        if candidate.energy_per_atom - lowest.energy_per_atom <= ON_HULL:
-            lowest = system.without(candidate).lowest_combination(candidate)
-        distances.append(_placed(candidate, lowest, system, element_energies))
-    return distances
+
+def _kept(
+    systems: dict[tuple[str, ...], SystemHull],
+    elements: tuple[str, ...],
+    entries: Callable[[tuple[str, ...]], Sequence[CompetingEntry]],
+) -> SystemHull:
+    """The hull of a chemical system: that among the ``systems`` kept, else a new one of the ``entries`` within it."""
+    if elements not in systems:
+        from uniscreen.thermodynamics.facets import build_system_hull
+
+        if len(systems) >= SYSTEMS_KEPT:
+            systems.pop(next(iter(systems)))
+        systems[elements] = build_system_hull(elements, entries(elements))
+    return systems[elements]
 
 
 def _require_finite(candidate: CompetingEntry) -> None:
