@@ -30,10 +30,11 @@ class LineWriter:
         self._file: IO[bytes] = path.open("ab" if reserved else "xb")
         sync_folder(path.parent)
 
-    def commit(self, values: dict[str, Any]) -> None:
-        """Append one line and return only when it is on the disk."""
-        body = json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
-        self._file.write(b"%08x %s\n" % (zlib.crc32(body), body))
+    def commit(self, *lines: dict[str, Any]) -> None:
+        """Append lines, each of which is there whole or not at all, and return only when they are on the disk."""
+        for values in lines:
+            body = json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
+            self._file.write(b"%08x %s\n" % (zlib.crc32(body), body))
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -78,10 +79,17 @@ def making(target: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file so that a reader sees the old or the new content, also after a crash."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write the new content of a file inside: it takes the place of the old one, whole, when the block is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as file:
-        file.write(content)
+        yield file
         file.flush()
         os.fsync(file.fileno())
     rename_durably(temporary, path)
@@ -101,11 +109,18 @@ def sha256_of(path: Path) -> str:
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The undamaged lines of a record file."""
+    return (values for _, values in read_lines_with_places(path))
+
+
+def read_lines_with_places(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The undamaged lines of a record file, each with the place of its first byte."""
+    place = 0
     with path.open("rb") as file:
         for line in file:
             checksum, _, body = line.rstrip(b"\n").partition(b" ")
             if line.endswith(b"\n") and checksum == b"%08x" % zlib.crc32(body):
-                yield json.loads(body)
+                yield place, json.loads(body)
+            place += len(line)
 
 
 def keep_manifest(path: Path, manifest: dict[str, Any]) -> None:

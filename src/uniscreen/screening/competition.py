@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.screening.corrections import applied_correction
-from uniscreen.thermodynamics import CompetingEntry, Hull, HullDistance, ReferenceSet, hull_over_candidates
+from uniscreen.thermodynamics import CandidateHull, CompetingEntry, Hull, HullDistance, ReferenceSet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from uniscreen.potentials.cards import ModelCard
     from uniscreen.screening.record import Record
@@ -63,43 +64,72 @@ class Competition:
     references: ReferenceSet
     among_candidates: bool
 
-    def standings(
-        self, records: Sequence[Record], card: ModelCard, model_references: ModelReferences | None = None
-    ) -> dict[int, Standing]:
-        """Where the evaluated records stand, by index.
 
-        Candidates that did not converge are measured but compete with none.
+class Standings:
+    """Where the evaluated ``records`` of a screen stand; only what they compete with is kept in memory.
+
+    Candidates that did not converge are measured but compete with none.
+    """
+
+    def __init__(
+        self,
+        competition: Competition,
+        records: Iterable[Record],
+        card: ModelCard,
+        model_references: ModelReferences | None = None,
+    ) -> None:
+        self._competition = competition
+        self._card = card
+        self._model_references = model_references
+        self._own = None if model_references is None else Hull(model_references.references)
+        self._competing = self._entries(records) if competition.among_candidates else {}
+
+    def of(self, record: Record) -> Standing:
+        """Where one of the records stands. The hulls of the chemical systems used last are kept: ask system by system.
+
+        Raises:
+            InputError: its energy is not finite.
         """
-        entries = {record.index: competing_entry(record, card) for record in records}
-        distances = self._distances(records, entries)
-        if model_references is None:
-            return {index: Standing(entries[index], distance) for index, distance in distances.items()}
-        hull = Hull(model_references.references)
-        return {
-            index: self._standing(entries[index], distance, hull.place(entries[index]), model_references.missing)
-            for index, distance in distances.items()
-        }
+        among = record.index in self._competing
+        entry = self._competing[record.index] if among else competing_entry(record, self._card)
+        distance = self._among_candidates.place(entry) if among else self._fixed.place(entry)
+        if self._own is None or self._model_references is None:
+            return Standing(entry, distance)
+        return self._with_own(entry, distance, self._own.place(entry), self._model_references.missing)
 
-    def _standing(
+    def _with_own(
         self, entry: CompetingEntry, distance: HullDistance, own: HullDistance, missing: Mapping[str, str]
     ) -> Standing:
         """Name the phases that are ``missing`` from the model's ``own`` hull where the candidate lies."""
+        terminals = self._competition.references.terminals
         absent = [phase.entry_id for phase, _ in distance.phases if phase.entry_id in missing]
-        absent += [self.references.terminals[el].entry_id for el in own.missing_terminals if distance.phases]
+        absent += [terminals[el].entry_id for el in own.missing_terminals if distance.phases]
         return Standing(entry, distance, own, tuple(dict.fromkeys(absent)))
 
-    def _distances(self, records: Sequence[Record], entries: Mapping[int, CompetingEntry]) -> dict[int, HullDistance]:
-        if not self.among_candidates:
-            hull = Hull(self.references)
-            return {index: hull.place(entry) for index, entry in entries.items()}
-        competing = [record.index for record in records if record.status == "ok"]
-        ok = [entries[index] for index in competing]
-        distances = dict(zip(competing, hull_over_candidates(ok, self.references), strict=True))
-        rest = entries.keys() - distances.keys()
-        if rest:
-            hull = Hull(self.references.with_entries(ok))
-            distances |= {index: hull.place(entries[index]) for index in rest}
-        return distances
+    def _entries(self, records: Iterable[Record]) -> dict[int, CompetingEntry]:
+        """The records that compete, as phases; equal compositions and uncertainties are one object, to save memory."""
+        seen: dict[Any, Any] = {}
+
+        def shared(values: Mapping[str, float] | None) -> Any:
+            return None if values is None else seen.setdefault(tuple(values.items()), values)
+
+        entries = {}
+        for record in records:
+            if record.status == "ok":
+                entry = competing_entry(record, self._card)
+                entries[record.index] = replace(
+                    entry, amounts=shared(entry.amounts), uncertainties=shared(entry.uncertainties)
+                )
+        return entries
+
+    @cached_property
+    def _among_candidates(self) -> CandidateHull:
+        return CandidateHull(self._competing.values(), self._competition.references)
+
+    @cached_property
+    def _fixed(self) -> Hull:
+        """The hull of what competes with a record that is no competitor itself."""
+        return Hull(self._competition.references.with_entries(self._competing.values()))
 
 
 def competing_entry(record: Record, card: ModelCard) -> CompetingEntry:

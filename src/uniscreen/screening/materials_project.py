@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uniscreen.durable import write_atomically
 from uniscreen.errors import InputError, MaterialsProjectError, StructureError
 from uniscreen.screening.corrections import hull_scheme
+from uniscreen.structures.candidate import Candidates
 from uniscreen.structures.sources import IdSource, TextSource
 from uniscreen.thermodynamics.database import MATERIALS_PROJECT, DatabaseOrigin
 from uniscreen.thermodynamics.references import THERMO_TYPES, ReferenceSet
@@ -199,7 +200,7 @@ def _resolved(table: CandidateTable, content: dict[str, Any], raw: bytes) -> Can
 
     database, materials = content["database"], content["materials"]
     reason = f"it is unknown to the Materials Project (version {database['version']})."
-    candidates, energies = [], []
+    sources, energies = [], []
     for candidate in table:
         source = candidate.source
         found = materials.get(source.material_id) if isinstance(source, IdSource) else None
@@ -207,9 +208,10 @@ def _resolved(table: CandidateTable, content: dict[str, Any], raw: bytes) -> Can
             source = TextSource(json.dumps(found["structure"]), "json")
         elif isinstance(source, IdSource):
             source = replace(source, reason=reason)
-        candidates.append(replace(candidate, source=source))
+        sources.append(source)
         energies.append({} if found is None else dft_columns(Material(**found)))
     added = pd.DataFrame(energies, index=table.columns.index, dtype="float64")
     columns = table.columns.join(added[[name for name in added.columns if name not in table.columns]])
     digest = hashlib.sha256(table.sha256.encode() + raw).hexdigest()
-    return replace(table, candidates=tuple(candidates), columns=columns, sha256=digest)
+    candidates = Candidates(table.candidates.ids, sources)
+    return replace(table, candidates=candidates, columns=columns, sha256=digest)

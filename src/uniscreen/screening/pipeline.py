@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +21,7 @@ from uniscreen.screening.provenance import Timer, describe_card, environment, ha
 from uniscreen.screening.results import results_table
 from uniscreen.screening.self_consistent import ReferenceEvaluator, read_reference_structures
 from uniscreen.screening.store import RunStore
+from uniscreen.screening.stored import RecordsById
 from uniscreen.structures import CandidateTable, ReadLimits, candidates_from_structures, read_candidates
 from uniscreen.thermodynamics import ReferenceSet
 
@@ -155,7 +155,7 @@ class Finished(NamedTuple):
     """What a job gives: the results, the records by id, and the references evaluated with the model."""
 
     results: pd.DataFrame
-    records: dict[str, Record]
+    records: Mapping[str, Record]
     model_references: ModelReferences | None
 
 
@@ -168,7 +168,7 @@ def run_job(job: Job, folder: Path, *, restart: bool, on_progress: Callable[[Pro
         records = _evaluate(store, job, on_progress)
         own = _model_references(job, records, on_progress)
         results = results_table(records, job.card, job.competition, job.table.columns, own)
-        by_id = {record.id: record for record in records}
+        by_id = RecordsById(job.table.candidates.ids, records)
         write_outputs(folder, results, by_id, provenance(job, timer, own))
     finally:
         store.close()
@@ -190,10 +190,10 @@ def provenance(job: Job, timer: Timer, own: ModelReferences | None) -> dict[str,
     }
 
 
-def _evaluate(store: RunStore, job: Job, on_progress: Callable[[Progress], None] | None) -> list[Record]:
+def _evaluate(store: RunStore, job: Job, on_progress: Callable[[Progress], None] | None) -> Sequence[Record]:
     """Evaluate what has no record yet; returns all records in input order."""
     records = store.records()
-    done: Counter[str] = Counter(record.status for record in records.values())
+    done = records.count_statuses()
     resumed = len(records)
 
     def on_done(statuses: Iterable[str]) -> None:
@@ -202,11 +202,12 @@ def _evaluate(store: RunStore, job: Job, on_progress: Callable[[Progress], None]
             on_progress(Progress(len(job.table), dict(done), resumed))
 
     on_done(())
-    units = units_left(job.table.candidates, records, job.settings.unit_size)
-    if units:
+    if len(records) < len(job.table):
+        units = units_left(job.table.candidates, records, job.settings.unit_size)
         WorkerPool(store, job.settings, job.machine.n_workers, job.machine.device).run(units, on_done)
         records = store.records()
-    return [records[index] for index in range(len(job.table))]
+    assert len(records) == len(job.table)
+    return records.in_input_order()
 
 
 def _model_references(

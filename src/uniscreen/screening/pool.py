@@ -16,9 +16,10 @@ from uniscreen.errors import InputError, UniscreenError
 from uniscreen.screening.protocol import Done, Failure, Ready, Start, Unit
 from uniscreen.screening.record import Record
 from uniscreen.screening.store import RECORDS, RecordWriter
+from uniscreen.screening.stored import StoredRecords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     OnDone = Callable[[Iterable[str]], None]
@@ -37,6 +38,7 @@ WINDOW = {"cpu": 6, "cuda": 512}
 class _Worker:
     process: subprocess.Popen[bytes]
     connection: Connection
+    part: Path
     log: Path
     ready: bool = False
     held: dict[int, Unit] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class WorkerPool:
         self.window = 2 if settings.deterministic else WINDOW[device]
         self.crashes = store.crashes()
         self._workers: list[_Worker] = []
+        self._source: Iterator[Unit] = iter(())
         self._units: deque[Unit] = deque()
         self._suspects: deque[Unit] = deque()
 
@@ -65,17 +68,23 @@ class WorkerPool:
         Raises:
             InputError: the model cannot be loaded.
         """
-        for unit in units:
-            (self._suspects if self._crashes_of(unit) else self._units).append(unit)
+        self._source = iter(units)
         try:
+            self._take_up()
             self._set_aside_killers(on_done)
             while self._units or self._suspects or any(worker.held for worker in self._workers):
                 self._staff()
                 self._hand_out()
                 self._listen(on_done)
+                self._take_up()
                 self._set_aside_killers(on_done)
         finally:
             self._dismiss()
+
+    def _take_up(self) -> None:
+        """Have as many units at hand as the workers can be given, and no more: each holds its structures."""
+        while len(self._units) < self.window * self.n_workers and (unit := next(self._source, None)) is not None:
+            (self._suspects if self._crashes_of(unit) else self._units).append(unit)
 
     def _crashes_of(self, unit: Unit) -> int:
         return max(self.crashes.get(index, 0) for index in unit.indices)
@@ -123,7 +132,7 @@ class WorkerPool:
             )
         theirs.close()
         ours.send(Start(self.settings, part))
-        return _Worker(process, ours, log)
+        return _Worker(process, ours, part, log)
 
     def _hand_out(self) -> None:
         """Give units to the workers that are ready; a suspect only to one that holds nothing, and nothing with it."""
@@ -167,7 +176,7 @@ class WorkerPool:
             raise UniscreenError(f"A worker process ended with code {code} before it was ready; see {worker.log}.")
         if not worker.held:
             return
-        recorded = self.store.records()
+        recorded = StoredRecords([worker.part])
         lost = []
         for unit in worker.held.values():
             if recorded.keys() >= set(unit.indices):  # it died between recording the unit and saying so

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Sequence
+    from collections.abc import Collection, Container, Iterator, Sequence
     from pathlib import Path
 
     from uniscreen.screening.settings import ScreenSettings
@@ -32,20 +32,21 @@ class Unit:
 
 def units_left(
     candidates: Sequence[Candidate], done: Container[int], size: int, wanted: Collection[int] | None = None
-) -> list[Unit]:
+) -> Iterator[Unit]:
     """What is left to do, in units that depend on the input alone; of a unit recorded in part, the rest one by one.
 
-    Units that hold none of the ``wanted`` places are left out; all are wanted unless some are named.
+    Units that hold none of the ``wanted`` places are left out; all are wanted unless some are named. A unit is made
+    when it is asked for.
     """
-    pairs = list(enumerate(candidates))
-    units = []
-    for start in range(0, len(pairs), size):
-        whole = pairs[start : start + size]
-        if wanted is not None and not any(index in wanted for index, _ in whole):
+    for start in range(0, len(candidates), size):
+        whole = range(start, min(start + size, len(candidates)))
+        if wanted is not None and not any(index in wanted for index in whole):
             continue
-        left = [pair for pair in whole if pair[0] not in done]
-        units += [Unit(tuple(left))] if left and len(left) == len(whole) else [Unit((pair,)) for pair in left]
-    return units
+        left = [(index, candidates[index]) for index in whole if index not in done]
+        if left and len(left) == len(whole):
+            yield Unit(tuple(left))
+        else:
+            yield from (Unit((pair,)) for pair in left)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from uniscreen.screening.columns import column_types, correction_column
+from uniscreen.screening.competition import Standings
 from uniscreen.screening.corrections import applied_correction, unrelaxed_correction
 from uniscreen.screening.flags import flags, relaxation_energy
 from uniscreen.screening.record import EVALUATED, Record
@@ -15,10 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from uniscreen.potentials.cards import ModelCard
     from uniscreen.screening.competition import Competition, ModelReferences, Standing
     from uniscreen.thermodynamics import HullDistance
+
+
+ROWS_AT_A_TIME = 1_000
+"""Rows that are built as plain values before they become columns."""
 
 
 def results_table(
@@ -30,31 +40,93 @@ def results_table(
 ) -> pd.DataFrame:
     """One row a candidate, ranked ones first and in order of rank, then the others in input order.
 
-    ``columns`` are the input's own columns, one row a candidate in input order. One whose name is taken is called
-    ``input_<name>``. With ``model_references`` there are distances to their hull too.
+    ``records`` are read twice and none is kept. ``columns`` are the input's own columns, one row a candidate in input
+    order. One whose name is taken is called ``input_<name>``. With ``model_references`` there are distances to their
+    hull too.
     """
     import pandas as pd
 
-    evaluated = [record for record in records if record.status in EVALUATED]
-    standings = competition.standings(evaluated, card, model_references)
-    adjustments = {name for record in evaluated for name in applied_correction(record, card).adjustments}
-    types = column_types(adjustments, self_consistent=model_references is not None)
-    rows = {record.index: _common(record, card) for record in records}
-    for record in evaluated:
-        rows[record.index] |= _evaluated(record, card, standings[record.index], competition, adjustments)
-    table = pd.DataFrame(rows.values(), columns=list(types)).astype(types)
-    carried = columns.iloc[[record.index for record in records]].reset_index(drop=True)
+    survey = _Survey.of(records, card)
+    standings = Standings(competition, records, card, model_references)
+    types = column_types(survey.adjustments, self_consistent=model_references is not None)
+    parts = []
+    for start in range(0, len(records), ROWS_AT_A_TIME):
+        some = survey.by_system[start : start + ROWS_AT_A_TIME]
+        rows = [_row(records[place], card, standings, competition, survey.adjustments) for place in some]
+        parts.append({name: pd.Series([row.get(name) for row in rows], dtype=kind) for name, kind in types.items()})
+    table = _assembled(parts, survey.by_system)
+    carried = columns.iloc[survey.indices[table.index]].reset_index(drop=True)
     carried.columns = [f"input_{name}" if name in types else name for name in carried.columns]
-    return _ranked(pd.concat([table, carried], axis=1))
+    return pd.concat([table.reset_index(drop=True), carried], axis=1)
 
 
-def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Rank the ok rows by hull distance, then formation energy; those without a hull distance come last."""
-    ok = table["status"] == "ok"
+@dataclass(frozen=True)
+class _Survey:
+    """What has to be known of all records before the first row is made.
+
+    ``indices`` (n,): the place of each record in the input; ``by_system`` (n,): the places of the records among
+    themselves, those of one chemical system after each other, so that few hulls are in memory; ``adjustments``: the
+    named ones in any of the corrections.
+    """
+
+    indices: NDArray[np.intp]
+    by_system: NDArray[np.intp]
+    adjustments: frozenset[str]
+
+    @classmethod
+    def of(cls, records: Iterable[Record], card: ModelCard) -> _Survey:
+        indices, systems = array("q"), array("q")
+        adjustments: set[str] = set()
+        numbers: dict[frozenset[int], int] = {}
+        for record in records:
+            indices.append(record.index)
+            evaluated = record.crystal is not None and record.status in EVALUATED
+            system = frozenset(record.crystal.numbers if evaluated and record.crystal is not None else ())
+            systems.append(numbers.setdefault(system, len(numbers)))
+            if evaluated:
+                adjustments |= applied_correction(record, card).adjustments.keys()
+        return cls(np.array(indices), np.argsort(np.array(systems), kind="stable"), frozenset(adjustments))
+
+
+def _assembled(parts: Sequence[dict[str, pd.Series]], by_system: NDArray[np.intp]) -> pd.DataFrame:
+    """One table of the ``parts``, whose rows are the records ``by_system``; the index are the records' places.
+
+    Ranked are the ok rows, by hull distance, then formation energy; those without a hull distance come last of them.
+    The parts are emptied on the way, since two whole tables may not fit into memory.
+    """
+    import pandas as pd
+
     keys = ["e_above_hull_eV_per_atom", "formation_energy_eV_per_atom"]
-    order = table[ok].sort_values(keys, kind="stable", na_position="last").index
-    table.loc[order, "rank"] = range(1, len(order) + 1)
-    return table.loc[[*order, *table.index[~ok]]].reset_index(drop=True)
+    to_input_order = np.argsort(by_system)
+    decisive = pd.DataFrame({name: _joined(parts, name).take(to_input_order) for name in ("status", *keys)})
+    decisive = decisive.reset_index(drop=True)
+    ok = decisive["status"] == "ok"
+    ranked = decisive[ok].sort_values(keys, kind="stable", na_position="last").index
+    order = np.array([*ranked, *decisive.index[~ok]], dtype=np.intp)
+    rows = to_input_order[order]
+    columns = {}
+    for name in list(parts[0]):
+        columns[name] = _joined(parts, name).take(rows).set_axis(order)
+        for part in parts:
+            del part[name]
+    ranks = pd.array([*range(1, len(ranked) + 1), *[None] * (len(order) - len(ranked))], dtype="Int64")
+    return pd.DataFrame(columns | {"rank": pd.Series(ranks, index=order)}, copy=False)
+
+
+def _joined(parts: Sequence[dict[str, pd.Series]], name: str) -> pd.Series:
+    import pandas as pd
+
+    return pd.concat([part[name] for part in parts], ignore_index=True)
+
+
+def _row(
+    record: Record, card: ModelCard, standings: Standings, competition: Competition, adjustments: Iterable[str]
+) -> dict[str, Any]:
+    """The values of one row by column; what a record without an energy lacks is left out."""
+    row = _common(record, card)
+    if record.status not in EVALUATED:
+        return row
+    return row | _evaluated(record, card, standings.of(record), competition, adjustments)
 
 
 def _common(record: Record, card: ModelCard) -> dict[str, Any]:

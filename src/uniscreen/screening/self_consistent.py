@@ -90,7 +90,8 @@ class ReferenceEvaluator:
                 self.on_progress(len(wanted), dict(done), resumed)
 
             on_done(())
-            if units := units_left(table.candidates, found, settings.unit_size, wanted):
+            if not wanted <= found.keys():
+                units = units_left(table.candidates, found, settings.unit_size, wanted)
                 WorkerPool(store, settings, self.n_workers, self.device).run(units, on_done)
                 found = store.records()
         finally:
@@ -111,7 +112,7 @@ def _competing(references: ReferenceSet, records: Iterable[Record]) -> list[int]
     return [index for index, entry in enumerate(references.entries) if of_candidates[entry.elements]]
 
 
-def _collect(references: ReferenceSet, found: dict[int, Record], card: ModelCard, key: str) -> ModelReferences:
+def _collect(references: ReferenceSet, found: Mapping[int, Record], card: ModelCard, key: str) -> ModelReferences:
     """Put the model's energies in the place of DFT's; references that did not converge have none."""
     entries, missing = [], {}
     for index, record in found.items():

@@ -12,11 +12,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from uniscreen.durable import LineWriter, keep_manifest, locked, read_lines
 from uniscreen.errors import InputError, ResumeError
-from uniscreen.screening.record import Record
+from uniscreen.screening.stored import StoredRecords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from uniscreen.screening.record import Record
 
 MANIFEST = "manifest.json"
 RECORDS = "records"
@@ -37,9 +39,13 @@ OUTPUTS = (
 class RecordWriter(LineWriter):
     """Appends committed units to one file of its own."""
 
+    def commit_units(self, units: Iterable[Iterable[Record]]) -> None:
+        """Append the records of each unit of work as a line of its own."""
+        self.commit(*({"records": [record.as_dict() for record in records]} for records in units))
+
     def commit_records(self, records: Iterable[Record]) -> None:
-        """Append the records of one unit of work as one line."""
-        self.commit({"records": [record.as_dict() for record in records]})
+        """Append the records of one unit of work."""
+        self.commit_units([records])
 
 
 class RunStore:
@@ -90,15 +96,9 @@ class RunStore:
         number = len(list(self._parts(CRASHES)))
         return RecordWriter(self.folder / RECORDS / f"{CRASHES}-{number:05d}.jsonl")
 
-    def records(self) -> dict[int, Record]:
+    def records(self) -> StoredRecords:
         """All records by the candidate's place in the input; the first one counts."""
-        found: dict[int, Record] = {}
-        for part in self._parts("part"):
-            for line in read_lines(part):
-                for values in line["records"]:
-                    record = Record.from_dict(values)
-                    found.setdefault(record.index, record)
-        return found
+        return StoredRecords(self._parts("part"))
 
     def crashes(self) -> dict[int, int]:
         """How often each candidate was under way when its worker died."""

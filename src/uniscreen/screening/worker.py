@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections import deque
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import UniscreenError
+from uniscreen.screening.committer import Committer
 from uniscreen.screening.evaluator import CandidateEvaluator
 from uniscreen.screening.protocol import Done, Failure, Ready, Start, Unit
 from uniscreen.screening.store import RecordWriter
@@ -30,17 +32,21 @@ class _Worker:
         self.deterministic = start.settings.deterministic
         potential = _load(start)
         self.evaluator = CandidateEvaluator(potential, start.settings)
-        self.writer = RecordWriter(start.part, reserved=True)
+        writer = RecordWriter(start.part, reserved=True)
+        self.committer = Committer(writer, self._leave_if_orphaned, self._report, _end)
         self.unit_of: dict[int, int] = {}
         connection.send(Ready())
 
     def run(self) -> None:
         """Work until the parent closes the connection."""
-        while True:
-            if self.deterministic:
-                self._whole_unit(self.connection.recv())
-            else:
-                self._in_flight()
+        try:
+            while True:
+                if self.deterministic:
+                    self._whole_unit(self.connection.recv())
+                else:
+                    self._in_flight()
+        finally:
+            self.committer.close()
 
     def _whole_unit(self, unit: Unit) -> None:
         """A batch holds only candidates of this unit, so its numbers depend on nothing else."""
@@ -51,7 +57,7 @@ class _Worker:
                     records.append(record)
             records += self.evaluator.step()
             self._leave_if_orphaned()
-        self._commit(unit.number, sorted(records, key=lambda record: record.index))
+        self.committer.put(unit.number, sorted(records, key=lambda record: record.index))
 
     def _in_flight(self) -> None:
         """Take up what there is room for, then move everything by one step."""
@@ -60,17 +66,12 @@ class _Worker:
             for index, candidate in unit.candidates:
                 self.unit_of[index] = unit.number
                 if (record := self.evaluator.add(index, candidate)) is not None:
-                    self._commit_one(record)
+                    self.committer.put(self.unit_of.pop(index), [record])
         for record in self.evaluator.step():
-            self._commit_one(record)
+            self.committer.put(self.unit_of.pop(record.index), [record])
         self._leave_if_orphaned()
 
-    def _commit_one(self, record: Record) -> None:
-        self._commit(self.unit_of.pop(record.index), [record])
-
-    def _commit(self, unit: int, records: list[Record]) -> None:
-        self._leave_if_orphaned()
-        self.writer.commit_records(records)
+    def _report(self, unit: int, records: list[Record]) -> None:
         self.connection.send(Done(unit, tuple(record.status for record in records)))
 
     def _leave_if_orphaned(self) -> None:
@@ -98,6 +99,14 @@ def _load(start: Start) -> Potential:
     if settings.deterministic:
         torch.use_deterministic_algorithms(mode=True)
     return potential
+
+
+def _end(error: Exception) -> None:
+    """End the process from a thread, with the reason in its log unless it is that the parent has gone."""
+    if not isinstance(error, EOFError | BrokenPipeError | ConnectionResetError):
+        traceback.print_exception(error)
+        os._exit(1)
+    os._exit(0)
 
 
 def main() -> int:
