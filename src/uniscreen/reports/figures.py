@@ -150,7 +150,8 @@ def volume_figure(results: ScreenResults) -> Figure | None:
     """
     import plotly.graph_objects as go
 
-    both = results.ok.dropna(subset=["distance_meV", "volume_change_percent"])
+    both = results.ok[["id", "formula", "distance_meV", "volume_change_percent"]]
+    both = both.dropna(subset=["distance_meV", "volume_change_percent"])
     if both.empty:
         return None
     large = both["volume_change_percent"].abs() > LARGE_VOLUME_CHANGE

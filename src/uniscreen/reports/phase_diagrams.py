@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,8 @@ from uniscreen.reports.diagram_marks import (
     place,
     reference_groups,
 )
-from uniscreen.reports.figures import INK, QUIET, axis
-from uniscreen.reports.phases import Phase, candidate_phases, competing_phases, hull_and_tie_lines
+from uniscreen.reports.figures import INK, MOST_POINTS, QUIET, axis
+from uniscreen.reports.phases import CandidatePhases, Phase, competing_phases, hull_and_tie_lines
 from uniscreen.reports.tetrahedron import tetrahedron
 
 if TYPE_CHECKING:
@@ -61,19 +60,18 @@ class Diagrams:
 def phase_diagrams(results: ScreenResults, references: ReferenceSet) -> Diagrams:
     """Draw the systems of two to four elements that hold most compound candidates.
 
-    Candidates of subsystems count and are drawn too: Li2O in Li-Co-O.
+    Candidates of subsystems count and are drawn too: Li2O in Li-Co-O. Of more than ``MOST_POINTS`` candidates in a
+    system those nearest to the hull are drawn.
     """
-    candidates = candidate_phases(results)
-    groups: dict[frozenset[str], list[Phase]] = defaultdict(list)
-    for phase in candidates:
-        groups[frozenset(phase.fractions)].append(phase)
+    candidates = CandidatePhases(results)
+    groups = candidates.count()
     sizes = {system: _n_compounds(groups, system) for system in groups if len(system) in _DRAW}
     known = {system: n for system, n in sizes.items() if system <= references.terminals.keys()}
     order = sorted(known, key=lambda system: (-known[system], len(system), sorted(system)))
     drawn = []
     for system in order[:MOST_DIAGRAMS]:
         elements = _ordered(system)
-        inside = [phase for part in _subsystems(system) for phase in groups.get(part, ())]
+        inside = candidates.within(system, MOST_POINTS)
         others = competing_phases(elements, references, elements_only=results.hull_of_candidates)
         competing = [*others, *inside] if results.hull_of_candidates else others
         figure = _DRAW[len(elements)](elements, competing, others, inside)
@@ -190,9 +188,8 @@ def _corners(corner_of: Mapping[str, str], phases: Sequence[Phase]) -> dict[str,
     return {corner: [phase.fractions.get(element, 0.0) for phase in phases] for corner, element in corner_of.items()}
 
 
-def _n_compounds(groups: Mapping[frozenset[str], Sequence[Phase]], system: frozenset[str]) -> int:
-    counts = Counter({part: len(groups[part]) for part in _subsystems(system) if part in groups})
-    return sum(n for part, n in counts.items() if len(part) > 1)
+def _n_compounds(groups: Mapping[frozenset[str], int], system: frozenset[str]) -> int:
+    return sum(groups.get(part, 0) for part in _subsystems(system) if len(part) > 1)
 
 
 def _subsystems(system: frozenset[str]) -> list[frozenset[str]]:

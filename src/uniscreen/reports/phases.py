@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from uniscreen.reports.results import OK
 from uniscreen.reports.tables import records
 
 if TYPE_CHECKING:
@@ -29,22 +33,43 @@ class Phase:
     distance_meV: float | None = None  # noqa: N815 (the unit's own capital)
 
 
-def candidate_phases(results: ScreenResults) -> list[Phase]:
-    """The ok candidates that have a formation energy."""
-    phases = []
-    rows = results.ok[results.ok["formation_energy_eV_per_atom"].notna()]
-    for row in records(rows):
-        if fractions := _fractions(row["formula"]):
-            phases.append(
-                Phase(
-                    name=row["id"],
-                    formula=row["formula"],
-                    fractions=fractions,
-                    formation_energy=row["formation_energy_eV_per_atom"],
-                    distance_meV=row["lead_distance_meV"],
-                )
+class CandidatePhases:
+    """The ok candidates that have a formation energy, by chemical system; phases are made of those that are drawn."""
+
+    def __init__(self, results: ScreenResults) -> None:
+        import pandas as pd
+
+        shown = ["id", "formula", "formation_energy_eV_per_atom", "lead_distance_meV"]
+        rows = results.frame[shown]
+        self._rows = rows[(results.frame["status"] == OK) & rows["formation_energy_eV_per_atom"].notna()]
+        self._formula, formulas = pd.factorize(self._rows["formula"])
+        self._fractions = [_fractions(str(formula)) for formula in formulas]
+
+    def count(self) -> Counter[frozenset[str]]:
+        """How many candidates hold just these elements, by the elements."""
+        counts: Counter[frozenset[str]] = Counter()
+        of_each = np.bincount(self._formula, minlength=len(self._fractions)).tolist()
+        for fractions, n in zip(self._fractions, of_each, strict=True):
+            counts[frozenset(fractions)] += n
+        del counts[frozenset()]  # a formula that cannot be read
+        return counts
+
+    def within(self, system: frozenset[str], most: int) -> list[Phase]:
+        """The candidates that hold no other elements, in order of rank; of more than ``most`` the nearest."""
+        inside = np.array([bool(fractions) and fractions.keys() <= system for fractions in self._fractions], dtype=bool)
+        rows = self._rows.assign(fractions=self._formula)[inside[self._formula]]
+        if len(rows) > most:
+            rows = rows.sort_values("lead_distance_meV", kind="stable").head(most).sort_index()
+        return [
+            Phase(
+                name=row["id"],
+                formula=row["formula"],
+                fractions=self._fractions[row["fractions"]],
+                formation_energy=row["formation_energy_eV_per_atom"],
+                distance_meV=row["lead_distance_meV"],
             )
-    return phases
+            for row in records(rows)
+        ]
 
 
 def _fractions(formula: str) -> dict[str, float]:

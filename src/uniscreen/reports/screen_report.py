@@ -14,7 +14,7 @@ from uniscreen.reports.results import THRESHOLDS_MEV, ScreenResults
 from uniscreen.reports.text import listed, plural
 
 if TYPE_CHECKING:
-    from uniscreen.reports.phase_diagrams import Diagrams
+    from uniscreen.reports.phase_diagrams import Diagram, Diagrams
     from uniscreen.reports.tables import Table
     from uniscreen.thermodynamics import ReferenceSet
 
@@ -97,7 +97,7 @@ def _write(path: Path, results: ScreenResults, references: ReferenceSet, top: in
                 f"diagram-{n}",
                 diagram.figure,
                 f"Phase diagram of {diagram.system}",
-                f"{diagram.system}: {plural(diagram.n_candidates, 'compound candidate')}",
+                _drawn(diagram),
             )
             for n, diagram in enumerate(diagrams.drawn, start=1)
         ],
@@ -178,6 +178,13 @@ def _committee(results: ScreenResults) -> CommitteeSection | None:
             caption += f" The first view leaves out {plural(outside, 'candidate')} farther out."
         shown = ShownFigure("agreement", figure, "Hull distances of the models against each other", caption)
     return CommitteeSection(models_table(results), disagreement_table(results), shown)
+
+
+def _drawn(diagram: Diagram) -> str:
+    from uniscreen.reports.figures import MOST_POINTS
+
+    counted = f"{diagram.system}: {plural(diagram.n_candidates, 'compound candidate')}"
+    return counted if diagram.n_candidates <= MOST_POINTS else f"{counted}, the {MOST_POINTS:,} nearest to the hull"
 
 
 def _diagram_notes(diagrams: Diagrams) -> list[str]:

@@ -101,7 +101,16 @@ def top_table(results: ScreenResults, top: int) -> Table:
 
 def outlier_table(results: ScreenResults) -> Table:
     """Tabulate candidates whose volume changed by more than 10 %, the largest change first."""
-    changed = results.ok[results.ok["volume_change_percent"].abs() > LARGE_VOLUME_CHANGE]
+    shown = [
+        "id",
+        "formula",
+        "volume_change_percent",
+        "distance_meV",
+        "space_group_initial",
+        "space_group_final",
+        "flags",
+    ]
+    changed = results.ok.loc[results.ok["volume_change_percent"].abs() > LARGE_VOLUME_CHANGE, shown]
     changed = changed.sort_values("volume_change_percent", key=abs, ascending=False, kind="stable")
     headers = [
         Cell("Id", kind="id"),
