@@ -1,11 +1,10 @@
-"""M3GNet (Chen and Ong 2022): the layers of the matgl package on uniscreen's batched graphs."""
+"""M3GNet (Chen and Ong 2022): the weights of the matgl package on uniscreen's batched graphs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-
+from uniscreen.potentials import m3gnet_network
 from uniscreen.potentials.matgl_model import MatglPotential, prepared
 
 if TYPE_CHECKING:
@@ -14,6 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from uniscreen.structures.graph import AtomicGraph
+
+
+WORK_OF_EDGE = 3
+"""In batches of WBM crystals on a CPU, 0.027 ms, where one of CHGNet took 0.0084."""
 
 
 class M3GNetPotential(MatglPotential):
@@ -28,6 +31,10 @@ class M3GNetPotential(MatglPotential):
         "interaction": ("three_body_interactions", "graph_layers"),
         "readout": ("final_layer",),
     }
+
+    def work(self, graph: AtomicGraph) -> Tensor:
+        """Edges, in those of CHGNet."""
+        return WORK_OF_EDGE * super().work(graph)
 
     @staticmethod
     def build(architecture: Mapping[str, Any]) -> Any:
@@ -44,58 +51,8 @@ class M3GNetPotential(MatglPotential):
         return M3GNet
 
     def atomic_energies(self, graph: AtomicGraph, species: Tensor) -> Tensor:
-        """Run M3GNet's layers."""
-        edges = self._edges(graph)
-        node_features, edge_features, _ = self.model.embedding(species, edges.radial, None)
-        for three_body, block in zip(self.model.three_body_interactions, self.model.graph_layers, strict=True):
-            edge_features = three_body(
-                edges.ends[1],
-                edges.triplets,
-                edges.n_triplets,
-                edges.ends.shape[1],
-                edges.angular,
-                edges.envelope,
-                node_features,
-                edge_features,
-            )
-            node_features, edge_features = _convolve(block.conv, edges, node_features, edge_features, self.receiver)
-        atoms: Tensor = self.model.final_layer(node_features)
-        return atoms[:, 0]
-
-    def _edges(self, graph: AtomicGraph) -> _Edges:
-        """Expand lengths and angles.
-
-        This is done in float64 and then rounded, as the Bessel functions and the cutoff polynomial cancel large terms.
-        """
-        from matgl.graph._compute import compute_theta_and_phi, create_line_graph_torch
-        from matgl.layers._three_body import combine_sbf_shf
-        from matgl.utils.cutoff import polynomial_cutoff
-
-        order = torch.argsort(graph.edge_index[0], stable=True)  # matgl pairs edges that follow one another
-        ends = graph.edge_index[:, order]
-        vectors = graph.edge_vectors[order]
-        lengths = vectors.norm(dim=1)
-        cutoff = self.model.threebody_cutoff
-        line_graph = create_line_graph_torch(ends, lengths.detach(), vectors.detach(), len(graph.numbers), cutoff)
-        triplets = line_graph["line_edge_index"]
-
-        expansion = self.model.basis_expansion
-        cosine = compute_theta_and_phi(vectors, lengths, triplets)["cos_theta"]
-        angular = combine_sbf_shf(
-            expansion.sbf(lengths)[triplets[1]],
-            expansion.shf(cosine),
-            max_n=expansion.max_n,
-            max_l=expansion.max_l,
-            use_phi=False,
-        )
-        return _Edges(
-            ends=ends,
-            radial=self.model.bond_expansion(lengths).to(self.dtype),
-            envelope=polynomial_cutoff(lengths, cutoff).to(self.dtype),
-            triplets=triplets,
-            n_triplets=line_graph["n_triple_ij"],
-            angular=angular.to(self.dtype),
-        )
+        """Run M3GNet."""
+        return m3gnet_network.predict(self.model, species, graph, self.receiver, self.dtype)
 
 
 class EarlyM3GNetPotential(M3GNetPotential):
@@ -112,30 +69,3 @@ class EarlyM3GNetPotential(M3GNetPotential):
         from uniscreen.potentials.early_m3gnet import EarlyM3GNet
 
         return EarlyM3GNet
-
-
-class _Edges(NamedTuple):
-    """M3GNet's inputs, for E edges sorted by their centre and T pairs of different short edges with the same centre.
-
-    ``ends`` (2, E) centre and neighbour; ``radial`` (E, n_radial); ``envelope`` (E,), zero beyond the three-body
-    cutoff; ``triplets`` (2, T), the edge that is changed and the one that it sees; ``n_triplets`` (E,), how often an
-    edge is changed; ``angular`` (T, n_angular).
-    """
-
-    ends: Tensor
-    radial: Tensor
-    envelope: Tensor
-    triplets: Tensor
-    n_triplets: Tensor
-    angular: Tensor
-
-
-def _convolve(
-    layer: Any, edges: _Edges, node_features: Tensor, edge_features: Tensor, receiver: int
-) -> tuple[Tensor, Tensor]:
-    """One M3GNetGraphConv of matgl, with messages summed into one end of each edge: Chen and Ong (2022), eqs. 4, 5."""
-    centre, neighbour = edges.ends
-    edge_features = edge_features + layer.edge_update_(edges.ends, edge_features, node_features, edges.radial, None)
-    inputs = torch.hstack([node_features[centre], node_features[neighbour], edge_features])
-    messages = layer.node_update_func(inputs) * layer.node_weight_func(edges.radial)
-    return node_features.index_add(0, edges.ends[receiver], messages), edge_features
