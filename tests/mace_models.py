@@ -1,4 +1,4 @@
-"""A MACE model that is small enough to be made for a test."""
+"""Small MACE models with random weights, and crystals for them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
+from ase.build import bulk, fcc100
 
 SPECIES = [8, 13, 29]
+LOAD_VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
-def small_mace(**changes: Any) -> Any:
-    """A small MACE of oxygen, aluminium and copper with random weights, in float64."""
+def import_mace() -> None:
+    """Import mace, and keep what that sets in the environment from the other tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # which importing mace would leave set
-        import mace.modules
-        from e3nn import o3
+        patch.setenv(LOAD_VARIABLE, "1")
+        import mace.calculators  # noqa: F401
+
+
+def random_model(**changes: Any) -> Any:
+    """A small MACE with random weights, in float64."""
+    import_mace()
+    import mace.modules
+    from e3nn import o3
 
     settings: dict[str, Any] = {
         "atomic_inter_scale": 5.0,
@@ -51,3 +60,21 @@ def small_mace(**changes: Any) -> Any:
             return kind(**settings)
     finally:
         torch.set_default_dtype(before)
+
+
+def structures_of(*symbols: str) -> dict[str, Atoms]:
+    """From 1 to 64 atoms of the given species, off their equilibrium, also far from the origin and with open sides."""
+    slab = fcc100("Cu", (2, 1, 3), a=3.6, vacuum=7.0)
+    slab.pbc = True
+    layer = fcc100("Cu", (1, 1, 2), a=3.7, vacuum=1.0)
+    layer.pbc = [True, True, False]
+    cell = [[4.1, 0.3, 0.0], [-0.2, 3.8, 0.4], [0.5, 0.1, 5.2]]
+    sheared = Atoms("Cu4", [[0, 0, 0], [2, 0.2, 2.4], [0.3, 2.1, 2.5], [2.2, 1.9, 0.3]], cell=cell, pbc=True)
+    molecule = Atoms("Cu3", [[0, 0, 0], [2.1, 0, 0], [0.2, 1.9, 0.4]])
+    supercell = bulk("Cu", "fcc", a=3.5, cubic=True) * (2, 2, 4)
+    structures = {"slab": slab, "layer": layer, "sheared": sheared, "molecule": molecule, "supercell": supercell}
+    for seed, atoms in enumerate(structures.values()):
+        atoms.symbols = [symbols[i % len(symbols)] for i in range(len(atoms))]
+        atoms.rattle(0.05, seed=seed)
+    sheared.positions += [300.0, -200.0, 100.0]
+    return {"one atom": bulk("Cu", "fcc", a=3.55), "one atom, small cell": bulk("Cu", "sc", a=2.4), **structures}

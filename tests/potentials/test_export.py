@@ -181,14 +181,12 @@ def load_mace(path: Path, **options: Any) -> Potential:
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_a_mace(dtype: str, tmp_path: Path) -> None:
     """With a reference energy of -432.1 eV, which mace itself sums in the precision that its calculator is told."""
-    from test_mace import _structures
+    from mace_models import random_model, structures_of
 
-    from mace_models import small_mace
-
-    torch.save(small_mace(), tmp_path / "base.model")
+    torch.save(random_model(), tmp_path / "base.model")
     potential = tuned(load_mace(tmp_path / "base.model", dtype=dtype), tmp_path / "run")
     done = export(potential, tmp_path / "tuned.model")
-    closed = {name: atoms for name, atoms in _structures("Cu", "O", "Al").items() if atoms.pbc.all()}
+    closed = {name: atoms for name, atoms in structures_of("Cu", "O", "Al").items() if atoms.pbc.all()}
     assert_same(potential, closed, by_mace(done.path))
     assert next(torch.load(done.path, weights_only=False).parameters()).dtype == getattr(torch, dtype)
     again = load_mace(done.path)  # and it comes back
@@ -202,9 +200,9 @@ def test_a_mace(dtype: str, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_a_mace_in_float32_is_to_be_run_in_float64(tmp_path: Path) -> None:
     """Mace sums reference energies atom by atom: why the code that is printed asks for float64."""
-    from mace_models import small_mace
+    from mace_models import random_model
 
-    torch.save(small_mace(), tmp_path / "base.model")
+    torch.save(random_model(), tmp_path / "base.model")
     potential = load_mace(tmp_path / "base.model", dtype="float32")
     assert isinstance(potential, TrainablePotential)
     potential.reference_energies = {"Cu": -626.123456789}
@@ -225,17 +223,15 @@ def test_a_mace_in_float32_is_to_be_run_in_float64(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("head", ["pbe", "r2scan"])
 def test_a_head_of_a_mace_keeps_its_place_and_the_others_theirs(head: str, tmp_path: Path) -> None:
-    from test_mace import _structures
-
-    from mace_models import small_mace
+    from mace_models import random_model, structures_of
 
     energies = np.array([[-432.1, -3.5, -1.25], [-1.0, -2.0, -3.0]])
     scales = {"atomic_inter_scale": [5.0, 7.0], "atomic_inter_shift": [0.1, -0.2]}
-    torch.save(small_mace(heads=["pbe", "r2scan"], atomic_energies=energies, **scales), tmp_path / "base.model")
+    torch.save(random_model(heads=["pbe", "r2scan"], atomic_energies=energies, **scales), tmp_path / "base.model")
     potential = tuned(load_mace(tmp_path / "base.model", head=head), tmp_path / "run")
     done = export(potential, tmp_path / "tuned.model")
     assert f"head={head!r}" in done.loading_code
-    slab = {"slab": _structures("Cu", "O", "Al")["slab"]}
+    slab = {"slab": structures_of("Cu", "O", "Al")["slab"]}
     assert_same(potential, slab, by_mace(done.path, head=head))
     written = torch.load(done.path, weights_only=False).atomic_energies_fn.atomic_energies.numpy()
     other = 1 - ["pbe", "r2scan"].index(head)
@@ -249,13 +245,13 @@ def test_a_head_of_a_mace_keeps_its_place_and_the_others_theirs(head: str, tmp_p
 @pytest.mark.parametrize("restored", [True, False], ids=["saved", "as published"])
 def test_a_published_mace(restored: bool, tmp_path: Path) -> None:
     """Of mace 0.2.0: from its pickle, and built anew from what was saved."""
-    from test_mace import _structures
+    from mace_models import structures_of
 
     potential = load_mace(H2CU)
     if restored:
         potential = tuned(potential, tmp_path / "run")
     done = export(potential, tmp_path / "h2cu.model")
-    closed = {name: atoms for name, atoms in _structures("Cu", "Cu", "Cu", "H").items() if atoms.pbc.all()}
+    closed = {name: atoms for name, atoms in structures_of("Cu", "Cu", "Cu", "H").items() if atoms.pbc.all()}
     assert_same(potential, closed, by_mace(done.path))
 
 

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from ase import Atoms
-from ase.build import bulk, fcc100
+from ase.build import bulk
 from ase.stress import voigt_6_to_full_3x3_stress
 from local_server import File, serving
 
 import uniscreen
-from mace_models import small_mace
+from mace_models import LOAD_VARIABLE, import_mace, random_model, structures_of
 from uniscreen import load_potential
 from uniscreen.errors import InputError, MissingPackageError, ReferenceMismatchError, UnsupportedElementError
 from uniscreen.potentials import fetching, find_card, loading, model_cards, resolve_model
@@ -33,10 +32,11 @@ from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ase import Atoms
+
     from uniscreen.potentials.base import Potential
 
 H2CU = Path(__file__).parents[2].parent / "shared" / "weights" / "mace-h2cu" / "H2Cu_MACE_model_swa.model"
-VARIABLE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 BOTH_PRECISIONS = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -45,16 +45,13 @@ pytestmark = pytest.mark.skipif(find_spec("mace") is None, reason="mace-torch is
 
 @pytest.fixture(scope="session", autouse=True)
 def _upstream() -> None:
-    """Import mace once, and keep what that sets in the environment from the other tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, "1")
-        import mace.calculators  # noqa: F401
+    import_mace()
 
 
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mace") / "tiny.model"
-    torch.save(small_mace(), path)
+    torch.save(random_model(), path)
     return path
 
 
@@ -63,7 +60,7 @@ def two_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mace") / "two-heads.model"
     energies = np.array([[-432.1, -3.5, -1.25], [-1.0, -2.0, -3.0]])
     scales = {"atomic_inter_scale": [5.0, 7.0], "atomic_inter_shift": [0.1, -0.2]}
-    torch.save(small_mace(heads=["pbe", "r2scan"], atomic_energies=energies, **scales), path)
+    torch.save(random_model(heads=["pbe", "r2scan"], atomic_energies=energies, **scales), path)
     return path
 
 
@@ -77,33 +74,15 @@ def _load(path: Path, dtype: str | None = None, head: str = "") -> Potential:
     return load_potential(str(path), device="cpu", dtype=dtype, head=head, trust_model_file=True)  # type: ignore[arg-type]
 
 
-def _structures(*symbols: str) -> dict[str, Atoms]:
-    """From 1 to 64 atoms of the given species, off their equilibrium, also far from the origin and with open sides."""
-    slab = fcc100("Cu", (2, 1, 3), a=3.6, vacuum=7.0)
-    slab.pbc = True
-    layer = fcc100("Cu", (1, 1, 2), a=3.7, vacuum=1.0)
-    layer.pbc = [True, True, False]
-    cell = [[4.1, 0.3, 0.0], [-0.2, 3.8, 0.4], [0.5, 0.1, 5.2]]
-    sheared = Atoms("Cu4", [[0, 0, 0], [2, 0.2, 2.4], [0.3, 2.1, 2.5], [2.2, 1.9, 0.3]], cell=cell, pbc=True)
-    molecule = Atoms("Cu3", [[0, 0, 0], [2.1, 0, 0], [0.2, 1.9, 0.4]])
-    supercell = bulk("Cu", "fcc", a=3.5, cubic=True) * (2, 2, 4)
-    structures = {"slab": slab, "layer": layer, "sheared": sheared, "molecule": molecule, "supercell": supercell}
-    for seed, atoms in enumerate(structures.values()):
-        atoms.symbols = [symbols[i % len(symbols)] for i in range(len(atoms))]
-        atoms.rattle(0.05, seed=seed)
-    sheared.positions += [300.0, -200.0, 100.0]
-    return {"one atom": bulk("Cu", "fcc", a=3.55), "one atom, small cell": bulk("Cu", "sc", a=2.4), **structures}
-
-
 def _assert_as_upstream(
     path: Path, structures: dict[str, Atoms], dtype: str, monkeypatch: pytest.MonkeyPatch, head: str = ""
 ) -> None:
     """Ours in one batch against mace's calculator: 1e-5 eV/atom, 1e-4 eV/Å, 1e-3 GPa."""
     from mace.calculators import MACECalculator
 
-    monkeypatch.setenv(VARIABLE, "1")  # mace's calculator loads pickles
+    monkeypatch.setenv(LOAD_VARIABLE, "1")  # mace's calculator loads pickles
     calculator = MACECalculator(model_paths=str(path), device="cpu", default_dtype=dtype, head=head or None)
-    monkeypatch.delenv(VARIABLE)
+    monkeypatch.delenv(LOAD_VARIABLE)
     potential = _load(path, dtype, head)
     for (name, atoms), ours in zip(structures.items(), potential.evaluate(list(structures.values())), strict=True):
         atoms.calc = calculator
@@ -118,7 +97,7 @@ def _assert_as_upstream(
 @BOTH_PRECISIONS
 @pytest.mark.filterwarnings("ignore")
 def test_numbers_are_those_of_upstream(dtype: str, model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    structures = _structures("Cu", "O", "Al")
+    structures = structures_of("Cu", "O", "Al")
     structures["supercell"].positions += structures["supercell"].cell.array.sum(axis=0)  # outside the cell
     _assert_as_upstream(model_file, structures, dtype, monkeypatch)
 
@@ -130,27 +109,27 @@ def test_a_published_model_gives_upstream_numbers(dtype: str, monkeypatch: pytes
     path = _h2cu()
     assert _load(path).card.elements == {"H", "Cu"}
     assert _load(path).card.dtype == "float32"
-    _assert_as_upstream(path, _structures("Cu", "Cu", "Cu", "H"), dtype, monkeypatch)
+    _assert_as_upstream(path, structures_of("Cu", "Cu", "Cu", "H"), dtype, monkeypatch)
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("head", ["pbe", "r2scan"])
 def test_each_head_gives_upstream_numbers(head: str, two_heads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _assert_as_upstream(two_heads, _structures("Cu", "O", "Al"), "float64", monkeypatch, head)
+    _assert_as_upstream(two_heads, structures_of("Cu", "O", "Al"), "float64", monkeypatch, head)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_model_without_scale_and_shift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mace.modules
 
-    torch.save(small_mace(kind=mace.modules.MACE), tmp_path / "plain.model")
-    _assert_as_upstream(tmp_path / "plain.model", _structures("Cu", "O", "Al"), "float64", monkeypatch)
+    torch.save(random_model(kind=mace.modules.MACE), tmp_path / "plain.model")
+    _assert_as_upstream(tmp_path / "plain.model", structures_of("Cu", "O", "Al"), "float64", monkeypatch)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)])
 def test_a_batch_is_its_structures_one_by_one(dtype: str, tolerance: float, model_file: Path) -> None:
     potential = _load(model_file, dtype)
-    structures = list(_structures("Cu", "O", "Al").values())
+    structures = list(structures_of("Cu", "O", "Al").values())
     for atoms, ours in zip(structures, potential.evaluate(structures), strict=True):
         alone = potential.evaluate([atoms])[0]
         assert ours.energy / len(atoms) == pytest.approx(alone.energy / len(atoms), rel=0, abs=tolerance)
@@ -162,7 +141,7 @@ def test_a_batch_is_its_structures_one_by_one(dtype: str, tolerance: float, mode
 def test_forces_and_stress_are_derivatives_of_the_energy(name: str, model_file: Path) -> None:
     """Central finite differences: every component of two atoms' forces and of the stress."""
     potential = _load(model_file, "float64")
-    atoms, h = _structures("Cu", "O", "Al")[name], 1e-5
+    atoms, h = structures_of("Cu", "O", "Al")[name], 1e-5
     changed = []
     for i, k in np.ndindex(2, 3):
         for sign in (1, -1):
@@ -183,7 +162,7 @@ def test_forces_and_stress_are_derivatives_of_the_energy(name: str, model_file: 
 
 
 def test_a_supercell_has_n_times_the_energy(model_file: Path) -> None:
-    atoms = _structures("Cu", "O", "Al")["sheared"]
+    atoms = structures_of("Cu", "O", "Al")["sheared"]
     single, double = _load(model_file, "float64").evaluate([atoms, atoms * (2, 1, 2)])
     assert double.energy == pytest.approx(4 * single.energy, rel=0, abs=1e-8)
     np.testing.assert_allclose(double.forces, np.tile(single.forces, (4, 1)), rtol=0, atol=1e-9)
@@ -192,7 +171,7 @@ def test_a_supercell_has_n_times_the_energy(model_file: Path) -> None:
 
 def test_inputs_are_not_changed(model_file: Path) -> None:
     potential = _load(model_file)
-    graph = potential.graph(list(_structures("Cu", "O", "Al").values()))
+    graph = potential.graph(list(structures_of("Cu", "O", "Al").values()))
     positions, cells = graph.positions.clone(), graph.cells.clone()
     potential.evaluate_graph(graph)
     with torch.no_grad():
@@ -307,11 +286,11 @@ def test_loading_leaves_no_trace_in_the_process(before: str, model_file: Path, t
     code = (
         "import os, uniscreen\n"
         f"uniscreen.load_potential({str(model_file)!r}, device='cpu', trust_model_file=True)\n"
-        f"assert os.environ.get({VARIABLE!r}, '') == {before!r}\n"
+        f"assert os.environ.get({LOAD_VARIABLE!r}, '') == {before!r}\n"
     )
-    environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
+    environment = {key: value for key, value in os.environ.items() if key != LOAD_VARIABLE}
     if before:
-        environment[VARIABLE] = before
+        environment[LOAD_VARIABLE] = before
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
@@ -326,7 +305,7 @@ def test_cuequivariance_gives_the_same_numbers(dtype: str, model_file: Path) -> 
     from uniscreen.potentials.mace import on_cuequivariance
 
     potential = _load(model_file, dtype)
-    structures = list(_structures("Cu", "O").values())
+    structures = list(structures_of("Cu", "O").values())
     plain = potential.evaluate(structures)
     default = torch.get_default_dtype()
     potential.model = on_cuequivariance(potential.model, potential.device).eval()  # type: ignore[attr-defined]
@@ -373,11 +352,15 @@ def test_mace_runs_without_cuequivariance_where_it_must(
     monkeypatch.setattr(mace_adapter, "find_spec", lambda name: object() if installed else None)
     monkeypatch.setattr(mace_adapter, "on_cuequivariance", convert)
     caplog.set_level("INFO")
-    assert mace_adapter._accelerated("m", "plain", torch.device("cpu")) == "plain"
-    assert caplog.text == ""
     expected = "plain" if said else "accelerated"
     assert mace_adapter._accelerated("m", "plain", torch.device("cuda")) == expected
     assert said in caplog.text
+
+
+def test_a_model_that_cannot_be_streamlined_runs_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    model = object()
+    assert mace_adapter._accelerated("m", model, torch.device("cpu")) is model
+    assert "m runs as mace has it, slower: AttributeError" in caplog.text
 
 
 def test_a_fetched_model_is_loaded_without_trust(
@@ -439,7 +422,7 @@ def test_a_saved_model_gives_the_same_bits(
     potential.save(tmp_path / "run")  # type: ignore[attr-defined]
     again = load_potential(str(tmp_path / "run"), device="cpu")
     assert (again.card.head, again.card.base, again.card.dtype) == (head, path.name, dtype)
-    structures = list(_structures("Cu", "Cu", "H" if which == "H2Cu" else "O").values())
+    structures = list(structures_of("Cu", "Cu", "H" if which == "H2Cu" else "O").values())
     for _ in range(2):
         ours, theirs = potential.evaluate(structures), again.evaluate(structures)
     for a, b in zip(ours, theirs, strict=True):
@@ -473,7 +456,7 @@ def test_a_saved_model_keeps_to_the_classes_of_mace(model_file: Path, tmp_path: 
 def test_a_model_without_scale_and_shift_cannot_be_saved(tmp_path: Path) -> None:
     import mace.modules
 
-    torch.save(small_mace(kind=mace.modules.MACE), tmp_path / "plain.model")
+    torch.save(random_model(kind=mace.modules.MACE), tmp_path / "plain.model")
     with pytest.raises(InputError, match="A MACE cannot be saved"):
         _load(tmp_path / "plain.model").save(tmp_path / "run")  # type: ignore[attr-defined]
     assert not (tmp_path / "run").exists()

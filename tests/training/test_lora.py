@@ -11,10 +11,11 @@ import pytest
 import torch
 from ase.build import bulk
 
-from mace_models import small_mace
+from mace_models import random_model
 from uniscreen import load_potential
 from uniscreen.errors import InputError
 from uniscreen.potentials import find_card
+from uniscreen.potentials.base import Evaluation
 from uniscreen.potentials.trainable import TrainablePotential
 from uniscreen.potentials.weights import locate
 from uniscreen.training import lora
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ase import Atoms
     from torch.nn import Parameter
 
-    from uniscreen.potentials.base import Evaluation
     from uniscreen.structures.graph import AtomicGraph
 
 MODELS = {"chgnet-0.3.0": "chgnet", "m3gnet-mp-2021.2.8": "matgl", "mace": "mace"}
@@ -44,7 +44,7 @@ BOTH_PRECISIONS = pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.fixture(scope="session")
 def mace_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mace") / "small.model"
-    torch.save(small_mace(), path)
+    torch.save(random_model(), path)
     return path
 
 
@@ -84,10 +84,13 @@ def _crystals() -> list[Atoms]:
 
 
 def _settled(potential: TrainablePotential, graph: AtomicGraph) -> Evaluation:
-    """The third evaluation: code of e3nn's is compiled during the first two, and then rounds otherwise."""
+    """The third evaluation: code of e3nn's is compiled during the first two, and then rounds otherwise.
+
+    It is that of the network which is trained; ``evaluate_graph`` may use another one while that has the same weights.
+    """
     for _ in range(3):
-        evaluation = potential.evaluate_graph(graph)
-    return evaluation
+        attached = potential.derivatives(graph)
+    return Evaluation(*(None if value is None else value.detach() for value in attached))
 
 
 def _train(potential: TrainablePotential, parameters: Sequence[Parameter], steps: int = 15) -> list[float]:
