@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from ase.build import bulk
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 from scipy.optimize import minimize_scalar
 from toy_potentials import LennardJones, lennard_jones
 
+from uniscreen.potentials.chgnet import WORK_OF_ANGLE
 from uniscreen.relaxation.inflight import InFlightRelaxer, relax
 from uniscreen.relaxation.result import Relaxation, RelaxationSettings
+from uniscreen.structures.graph import AtomicGraph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ase import Atoms
 
-    from uniscreen.potentials.base import Potential
+    from uniscreen.potentials.base import Evaluation, Potential
     from uniscreen.relaxation.optimisers import Optimiser
 
 
@@ -137,12 +140,12 @@ def test_lennard_jones_fcc_reaches_its_lattice_constant(optimiser: Optimiser) ->
     assert relaxed.max_stress < 1e-7
 
 
-@pytest.mark.parametrize("max_atoms", [1, 5, 9, 1000])
-def test_many_in_flight_end_as_each_alone(max_atoms: int) -> None:
+@pytest.mark.parametrize("limit", [1, 500, 1000, 1e6])
+def test_many_in_flight_end_as_each_alone(limit: float) -> None:
     potential, crystals = LennardJones(), lj_crystals() * 2
     settings = RelaxationSettings(fmax=0.01)
     alone = [relax(potential, [atoms], settings)[0] for atoms in crystals]
-    together = relax(potential, crystals, settings, max_atoms=max_atoms)
+    together = relax(potential, crystals, settings, limit=limit)
     assert [result.key for result in together] == list(range(len(crystals)))
     assert len({result.n_steps for result in alone}) > 3  # they leave the batch at different steps
     for start, a, b in zip(crystals, alone, together, strict=True):
@@ -153,10 +156,11 @@ def test_many_in_flight_end_as_each_alone(max_atoms: int) -> None:
 def test_many_in_flight_of_chgnet_end_as_each_alone(
     loaded: Callable[..., Potential], crystals: dict[str, Atoms]
 ) -> None:
-    potential = loaded("chgnet-0.3.0")
+    """In float64: which way the quinary takes in float32 depends on how the sums of a batch are rounded."""
+    potential = loaded("chgnet-0.3.0", "float64")
     structures = [crystals[name] for name in ("Na", "quinary", "Si", "Cu")]
     settings = RelaxationSettings(fmax=0.05, max_steps=200)
-    together = relax(potential, structures, settings, max_atoms=6)
+    together = relax(potential, structures, settings, limit=2000)
     for start, ours in zip(structures, together, strict=True):
         [alone] = relax(potential, [start], settings)
         assert (ours.status, ours.n_steps) == (alone.status, alone.n_steps)
@@ -180,13 +184,103 @@ def test_in_flight_chgnet_0_2_0_without_angles_beside_one_with(
 
 
 def test_the_room_of_a_relaxer() -> None:
-    relaxer = InFlightRelaxer(LennardJones(), RelaxationSettings(), max_atoms=4)
-    assert relaxer.has_room(100)  # an empty one takes any
+    """In edges; an atom of this crystal has 54 neighbours within 6 Å (fcc, the shells up to 2.1 times the first)."""
+    neon = bulk("Ne", "fcc", a=4.0) * (3, 1, 1)
+    relaxer = InFlightRelaxer(LennardJones(), RelaxationSettings(), limit=4 * 54)
+    assert relaxer.work(neon) == 3 * 54
+    assert relaxer.has_room(10_000)  # an empty one takes any
     assert relaxer.step() == []
-    relaxer.add(7, bulk("Ne", "fcc", a=4.0) * (3, 1, 1))
+    relaxer.add(7, neon, relaxer.work(neon))
     assert len(relaxer) == 1
-    assert relaxer.has_room(1)
-    assert not relaxer.has_room(2)
+    assert relaxer.has_room(54)
+    assert not relaxer.has_room(55)
+
+
+def test_the_work_of_chgnet_counts_the_angles(loaded: Callable[..., Potential], crystals: dict[str, Atoms]) -> None:
+    """Na has no bond below 3 Å; an atom of diamond (2.38 Å) has four, which make 4 x 3 ordered angles."""
+    potential = loaded("chgnet-0.3.0")
+    graph = potential.graph([crystals["Na"], crystals["Si"]])
+    edges = [int((graph.system[graph.edge_index[0]] == i).sum()) for i in range(2)]
+    assert potential.work(graph).tolist() == [edges[0], edges[1] + WORK_OF_ANGLE * 2 * 12]
+
+
+class FullMemory(LennardJones):
+    """Has memory for a number of edges, from the given evaluation on."""
+
+    def __init__(self, n_edges: int, first: int = 1) -> None:
+        super().__init__()
+        self.n_edges = n_edges
+        self.first = first
+        self.evaluated: list[int] = []
+        self.refused = 0
+
+    def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
+        if len(self.evaluated) + 1 >= self.first and graph.edge_index.shape[1] > self.n_edges:
+            self.refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        self.evaluated.append(graph.n_systems)
+        return super().evaluate_graph(graph, stress=stress)
+
+
+@pytest.mark.parametrize("first", [1, 6])
+def test_out_of_memory_halves_the_batch_and_loses_nothing(first: int) -> None:
+    """Steps, energies and structures are those of each alone, also of those that wait in the middle of their way."""
+    crystals = lj_crystals() * 3
+    work = [InFlightRelaxer(LennardJones(), RelaxationSettings()).work(atoms) for atoms in crystals]
+    settings = RelaxationSettings(fmax=0.01)
+    potential = FullMemory(int(1.3 * max(work)), first)  # expansion makes room, contraction takes some
+    together = relax(potential, crystals, settings, limit=1e6)
+    assert 0 < potential.refused <= 8
+    assert max(potential.evaluated) == (len(crystals) if first > 1 else max(potential.evaluated[first:]))
+    assert max(potential.evaluated[first:]) > 1
+    for atoms, result in zip(crystals, together, strict=True):
+        assert_same_end(relax(LennardJones(), [atoms], settings)[0], result)
+
+
+def test_what_needs_more_memory_than_there_is_fails_alone() -> None:
+    crystals = lj_crystals()
+    work = [InFlightRelaxer(LennardJones(), RelaxationSettings()).work(atoms) for atoms in crystals]
+    largest = int(np.argmax(work))
+    results = relax(FullMemory(int(0.9 * max(work))), crystals, limit=1e6)
+    for i, result in enumerate(results):
+        assert result.status == ("failed" if i == largest else "ok")
+    assert results[largest].reason == f"its {len(crystals[largest])} atoms need more memory than the device has"
+
+
+def test_waits_for_the_device_in_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three, while nothing ends: are the cells sound, are the neighbours, and how far is each system."""
+    waits: list[str] = []
+    counting = True
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            waits.extend([name] * counting)
+            return function(*arguments, **options)
+
+        return call
+
+    def uncounted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal counting
+            counting = False
+            try:
+                return function(*arguments, **options)
+            finally:
+                counting = True
+
+        return call
+
+    potential = LennardJones()
+    relaxer = InFlightRelaxer(potential, RelaxationSettings(optimiser="fire"))
+    for key, atoms in enumerate(lj_crystals()):
+        relaxer.add(key, atoms, relaxer.work(atoms))
+    for name in ("__bool__", "__int__", "__float__", "item", "tolist", "numpy", "cpu", "nonzero"):
+        monkeypatch.setattr(torch.Tensor, name, counted(name, getattr(torch.Tensor, name)))
+    monkeypatch.setattr(torch, "nonzero", counted("nonzero", torch.nonzero))
+    monkeypatch.setattr(AtomicGraph, "build", uncounted(AtomicGraph.build))
+    monkeypatch.setattr(potential, "evaluate_graph", uncounted(potential.evaluate_graph))
+    assert relaxer.step() == []
+    assert waits == ["__bool__", "__bool__", "tolist"]
 
 
 def test_running_out_of_steps_is_not_convergence() -> None:

@@ -62,6 +62,10 @@ class Potential(ABC):
     def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
         """Evaluate a batch built with this potential's cutoff and checked by ``check``. Does not change the graph."""
 
+    def work(self, graph: AtomicGraph) -> Tensor:
+        """(B,) how much time and memory evaluating each system takes, about, in those of an edge in CHGNet."""
+        return torch.bincount(graph.system[graph.edge_index[0]], minlength=graph.n_systems)
+
     def graph(self, structures: Sequence[Atoms]) -> AtomicGraph:
         """Build the batch that this potential evaluates, on its device.
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from uniscreen.structures.graph import AtomicGraph
 
 
+WORK_OF_ANGLE = 2
+"""In a fit to the times of batches of WBM crystals on a CPU, 0.0157 ms an angle and 0.0084 ms an edge."""
+
+
 class CHGNetPotential(TrainablePotential):
     """CHGNet behind the contract: total energy in eV and the magnitude of each atom's magnetic moment in μ_B."""
 
@@ -71,6 +75,14 @@ class CHGNetPotential(TrainablePotential):
     def exporter(self) -> CHGNetExporter:
         """What writes it for chgnet."""
         return CHGNetExporter(self.model, self._references)
+
+    def work(self, graph: AtomicGraph) -> Tensor:
+        """Edges, and the ordered pairs of short ones at each atom, which take WORK_OF_ANGLE as much."""
+        centre = graph.edge_index[0]
+        short = graph.edge_vectors.detach().norm(dim=1) < self.bond_cutoff
+        degree = torch.bincount(centre[short], minlength=len(graph.numbers))
+        angles = torch.zeros_like(graph.ptr[1:]).index_add(0, graph.system, degree * (degree - 1))
+        return super().work(graph) + WORK_OF_ANGLE * angles
 
     def predict(self, graph: AtomicGraph) -> Prediction:
         """Evaluate CHGNet's layers on the batch."""

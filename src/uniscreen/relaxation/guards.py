@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -35,6 +35,8 @@ def broken_cells(cells: Tensor, positions: Tensor, system: Tensor, log_strain: T
     growth = torch.maximum(ratio, 1.0 / ratio)
     strain = log_strain.abs().amax(dim=(1, 2))
     broken: Broken = {}
+    if not bool((~finite | (growth > MAX_VOLUME_RATIO) | (strain > MAX_LOG_STRAIN)).any()):  # the one wait for a device
+        return broken
     for i in _where(~finite):
         broken[i] = "the positions or the cell are no longer finite"
     for i in _where(finite & (growth > MAX_VOLUME_RATIO)):
@@ -63,16 +65,28 @@ def isolated_atoms(graph: AtomicGraph) -> Broken:
     }
 
 
-def broken_evaluations(evaluation: Evaluation, system: Tensor, max_force: Tensor) -> Broken:
-    """Systems whose energy, forces or stress are not finite, or whose forces are beyond MAX_FORCE."""
+def broken_graphs(graph: AtomicGraph) -> dict[int, tuple[Literal["isolated_atoms", "exploded"], str]]:
+    """Systems that cannot be evaluated as they are now, with the status and the reason of their end."""
+    if not bool(graph.isolated_atoms().any() | (graph.shortest_distances() < MIN_DISTANCE).any()):
+        return {}
+    return {
+        **{i: ("isolated_atoms", text) for i, text in isolated_atoms(graph).items()},
+        **{i: ("exploded", text) for i, text in short_contacts(graph).items()},
+    }
+
+
+def finite_evaluations(evaluation: Evaluation, system: Tensor) -> Tensor:
+    """(B,) whether energy, forces and stress of a system are finite."""
     assert evaluation.stress is not None
-    n_systems = len(evaluation.energy)
     finite = torch.isfinite(evaluation.energy) & torch.isfinite(evaluation.stress).all(dim=(1, 2))
-    finite &= _all_of_system(torch.isfinite(evaluation.forces), system, n_systems)
-    broken: Broken = dict.fromkeys(_where(~finite), "the model gave an energy, force or stress that is not finite")
-    for i in _where(finite & (max_force > MAX_FORCE)):
-        broken[i] = f"a force reached {float(max_force[i]):.3g} eV/Å (limit {MAX_FORCE:g})"
-    return broken
+    return finite & _all_of_system(torch.isfinite(evaluation.forces), system, len(finite))
+
+
+def broken_evaluation(*, finite: bool, max_force: float) -> str:
+    """What a system's evaluation breaks, in words; nothing where it is as it should be."""
+    if not finite:
+        return "the model gave an energy, force or stress that is not finite"
+    return f"a force reached {max_force:.3g} eV/Å (limit {MAX_FORCE:g})" if max_force > MAX_FORCE else ""
 
 
 def _all_of_system(flags: Tensor, system: Tensor, n_systems: int) -> Tensor:

@@ -4,43 +4,33 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from uniscreen.errors import InputError
 from uniscreen.relaxation import guards
+from uniscreen.relaxation.batch import Batch, System
 from uniscreen.relaxation.cell import log_strain_force
-from uniscreen.relaxation.geometry import Geometry
 from uniscreen.relaxation.optimisers import OPTIMISERS
 from uniscreen.relaxation.result import Relaxation, RelaxationSettings, RelaxationStatus
-from uniscreen.structures.graph import AtomicGraph
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ase import Atoms
     from torch import Tensor
 
     from uniscreen.potentials.base import Evaluation, Potential
-    from uniscreen.relaxation.optimisers import OptimiserState
+    from uniscreen.structures.graph import AtomicGraph
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, eq=False)
-class _System:
-    """One system in flight: what the caller knows it by, its atoms as given, its energy (eV) then, and its steps.
-
-    ``cautious``: it broke a guard on a first way, and is on its second.
-    """
-
-    key: int
-    atoms: Atoms
-    initial_energy: float | None = None
-    n_steps: int = 0
-    cautious: bool = False
+MAX_WORK = {"cpu": 8_000, "cuda": 1_000_000}
+"""The work that one evaluation may take, by device; see ``Potential.work``. A larger batch is no faster on a CPU, whose
+cache it leaves. On CUDA it is where the limit begins, and memory may lower it."""
 
 
 class InFlightRelaxer:
@@ -49,73 +39,75 @@ class InFlightRelaxer:
     ``add`` while ``has_room``; ``step`` moves every system and returns those that ended. No system can end or slow
     down another: one that breaks a guard, or that the potential cannot evaluate, leaves the batch with a status. One
     that breaks a guard on the way begins anew, once, with the optimiser's cautious way to move, if it has one.
+
+    ``limit`` is the work that one evaluation may take. It is halved whenever the memory of the device does not suffice;
+    what is then too much waits, as far as it has come, until there is room again.
     """
 
-    def __init__(self, potential: Potential, settings: RelaxationSettings, max_atoms: int) -> None:
+    def __init__(self, potential: Potential, settings: RelaxationSettings, limit: float | None = None) -> None:
         self.potential = potential
         self.settings = settings
-        self.max_atoms = max_atoms
-        self._systems: list[_System] = []
-        self._geometry: Geometry | None = None
-        self._optimiser: OptimiserState | None = None
+        self.limit = MAX_WORK[potential.device.type] if limit is None else limit
+        self._batch: Batch | None = None
+        self._waiting: deque[Batch] = deque()
 
     def __len__(self) -> int:
-        return len(self._systems)
+        return len(self._waiting) + (0 if self._batch is None else len(self._batch))
 
-    def has_room(self, n_atoms: int) -> bool:
-        """Whether a system of this many atoms fits; an empty relaxer takes any."""
-        in_flight = sum(len(system.atoms) for system in self._systems)
-        return not self._systems or in_flight + n_atoms <= self.max_atoms
+    def work(self, atoms: Atoms) -> float:
+        """What evaluating these atoms takes; 0 for those that have no graph, as they will end at once."""
+        batch = Batch.of(System(0, atoms, 0.0), OPTIMISERS[self.settings.optimiser], self.potential.device)
+        _, positions, cells = batch.geometry.deformed()
+        try:
+            return float(self.potential.work(batch.graph(positions, cells, self.potential.card.cutoff))[0])
+        except Exception:  # e.g. a cell without a volume; ``step`` will say so
+            return 0.0
 
-    def add(self, key: int, atoms: Atoms) -> None:
+    def has_room(self, work: float) -> bool:
+        """Whether a system that takes this much work fits; an empty relaxer takes any."""
+        if self._waiting:
+            return False
+        return self._batch is None or self._batch.work + work <= self.limit
+
+    def add(self, key: int, atoms: Atoms, work: float) -> None:
         """Put a system into the batch. It must be periodic and hold only elements that the potential knows."""
-        self._put(_System(key, atoms))
+        self._put(System(key, atoms, work))
 
-    def _put(self, system: _System) -> None:
-        geometry = Geometry.of([system.atoms], self.potential.device)
-        optimiser = OPTIMISERS[self.settings.optimiser].fresh(
-            len(system.atoms), 1, geometry.reference, cautious=system.cautious
-        )
-        self._systems.append(system)
-        self._geometry = geometry if self._geometry is None else self._geometry.append(geometry)
-        self._optimiser = optimiser if self._optimiser is None else self._optimiser.append(optimiser)
+    def _put(self, system: System) -> None:
+        self._join(Batch.of(system, OPTIMISERS[self.settings.optimiser], self.potential.device))
+
+    def _join(self, other: Batch) -> None:
+        self._batch = other if self._batch is None else self._batch.append(other)
 
     def step(self) -> list[Relaxation]:
-        """Evaluate all systems once, move those that are not done, and return those that are."""
+        """Evaluate the systems once, move those that are not done, and return those that are."""
+        while self._waiting and (self._batch is None or self._batch.work + self._waiting[0].work <= self.limit):
+            self._join(self._waiting.popleft())
         ended = self._eject_broken_geometries()
-        if not self._systems:
-            return ended
-        assert self._geometry is not None
-        gradient, positions, cells = self._geometry.deformed()
+        if self._batch is None:
+            return ended + self.step() if self._waiting else ended
+        batch = self._batch
         try:
-            graph = self._graph(positions, cells)
-        except Exception as error:  # e.g. a cell without a volume; it must not end the others
-            return ended + self._isolate_failure(error)
-        broken: dict[int, tuple[RelaxationStatus, str]] = {}
-        broken |= {i: ("isolated_atoms", text) for i, text in guards.isolated_atoms(graph).items()}
-        broken |= {i: ("exploded", text) for i, text in guards.short_contacts(graph).items()}
-        if broken:
-            return ended + self._eject(broken, positions, cells) + self.step()
-        try:
-            evaluation = self.potential.evaluate_graph(graph)
+            return ended + self._evaluate(batch)
+        except torch.OutOfMemoryError:
+            pass  # with the exception go the tensors that it holds
         except InputError:  # nothing can be evaluated, e.g. an isolated backend that does not start any more
             raise
         except Exception as error:  # the boundary between systems: one must not end the others
-            return ended + self._isolate_failure(error)
-        return ended + self._advance(graph, gradient, evaluation)
+            return ended + self._isolate_failure(batch, error)
+        return ended + self._shed(batch)
 
-    def _graph(self, positions: Tensor, cells: Tensor) -> AtomicGraph:
-        geometry = self._geometry
-        assert geometry is not None
-        ptr = torch.cat([geometry.system.new_zeros(1), torch.cumsum(geometry.n_atoms, 0)])
-        cutoff = self.potential.card.cutoff
-        return AtomicGraph.build(positions, cells, geometry.pbc, geometry.numbers, ptr, cutoff)
+    def _evaluate(self, batch: Batch) -> list[Relaxation]:
+        """Evaluate the batch and go on from there. Until all that may fail is done, nothing is changed."""
+        gradient, positions, cells = batch.geometry.deformed()
+        graph = batch.graph(positions, cells, self.potential.card.cutoff)
+        if broken := guards.broken_graphs(graph):
+            return self._eject(batch, broken, positions, cells) + self.step()
+        return self._advance(batch, graph, gradient, self.potential.evaluate_graph(graph))
 
-    def _advance(self, graph: AtomicGraph, gradient: Tensor, evaluation: Evaluation) -> list[Relaxation]:
+    def _advance(self, batch: Batch, graph: AtomicGraph, gradient: Tensor, evaluation: Evaluation) -> list[Relaxation]:
         """Judge every system by its forces, take out the finished ones, and move the others."""
-        geometry, optimiser = self._geometry, self._optimiser
-        assert geometry is not None
-        assert optimiser is not None
+        geometry = batch.geometry
         assert evaluation.stress is not None
         force = evaluation.forces.norm(dim=1)
         max_force = force.new_zeros(graph.n_systems).scatter_reduce_(0, graph.system, force, "amax")
@@ -123,146 +115,148 @@ class InFlightRelaxer:
         cell_force = cell_force / geometry.n_atoms[:, None, None]
         atom_force = torch.einsum("ni,nij->nj", evaluation.forces, gradient[graph.system])
         residual = cell_force.norm(dim=2).amax(dim=1).maximum(max_force)
-        residual = residual.scatter_reduce(0, graph.system, atom_force.norm(dim=1), "amax").tolist()
-        broken = guards.broken_evaluations(evaluation, graph.system, max_force)
-        energy = evaluation.energy.tolist()
-        self._systems = [
-            replace(system, initial_energy=energy[i]) if system.n_steps == 0 else system
-            for i, system in enumerate(self._systems)
-        ]
-
-        ended: dict[int, Relaxation] = {}
-        anew: dict[int, _System] = {}
-        for i, system in enumerate(self._systems):
-            if i in broken and math.isfinite(energy[i] + residual[i]) and self._has_another_way(system):
-                anew[i] = system
-            elif i in broken:
-                ended[i] = self._relaxation(system, graph, i, "exploded", broken[i])
-            elif self.settings.max_steps == 0 or residual[i] < self.settings.fmax:
-                ended[i] = self._relaxation(system, graph, i, "ok", "", evaluation, max_force)
-            elif system.n_steps >= self.settings.max_steps:
-                reason = f"{residual[i]:.3g} eV/Å left after {system.n_steps} steps (limit {self.settings.fmax:g})"
-                ended[i] = self._relaxation(system, graph, i, "not_converged", reason, evaluation, max_force)
-        self._optimiser, atom_move, cell_move = optimiser.step(atom_force, cell_force, graph.system)
-        self._geometry = replace(
+        residual = residual.scatter_reduce(0, graph.system, atom_force.norm(dim=1), "amax")
+        optimiser, atom_move, cell_move = batch.optimiser.step(atom_force, cell_force, graph.system)
+        moved = replace(
             geometry,
             reference=geometry.reference + atom_move,
             log_strain=geometry.log_strain + cell_move / geometry.n_atoms[:, None, None],
         )
-        self._systems = [replace(system, n_steps=system.n_steps + 1) for system in self._systems]
+        finite = guards.finite_evaluations(evaluation, graph.system)
+        values = torch.stack([evaluation.energy, residual, max_force, finite.to(force.dtype)]).tolist()  # the one wait
+
+        batch = batch.with_systems(lambda i, s: replace(s, initial_energy=values[0][i]) if s.n_steps == 0 else s)
+        ended, anew = self._judge(batch, graph, evaluation, *values)
+        batch = replace(batch, geometry=moved, optimiser=optimiser)
+        self._batch = batch.with_systems(lambda _, system: replace(system, n_steps=system.n_steps + 1))
         self._remove(ended.keys() | anew.keys())
         self._begin_anew(anew.values())
         return list(ended.values())
 
-    def _has_another_way(self, system: _System) -> bool:
+    def _judge(
+        self,
+        batch: Batch,
+        graph: AtomicGraph,
+        evaluation: Evaluation,
+        energy: Sequence[float],
+        residual: Sequence[float],
+        max_force: Sequence[float],
+        finite: Sequence[float],
+    ) -> tuple[dict[int, Relaxation], dict[int, System]]:
+        """The systems that have ended, and those that must begin anew."""
+        ended: dict[int, Relaxation] = {}
+        anew: dict[int, System] = {}
+        settings = self.settings
+        for i, system in enumerate(batch.systems):
+            broken = guards.broken_evaluation(finite=bool(finite[i]), max_force=max_force[i])
+            if broken and math.isfinite(energy[i] + residual[i]) and self._has_another_way(system):
+                anew[i] = system
+            elif broken:
+                ended[i] = _relaxation(system, graph, i, "exploded", broken)
+            elif settings.max_steps == 0 or residual[i] < settings.fmax:
+                ended[i] = _relaxation(system, graph, i, "ok", "", evaluation)
+            elif system.n_steps >= settings.max_steps:
+                reason = f"{residual[i]:.3g} eV/Å left after {system.n_steps} steps (limit {settings.fmax:g})"
+                ended[i] = _relaxation(system, graph, i, "not_converged", reason, evaluation)
+        return ended, anew
+
+    def _has_another_way(self, system: System) -> bool:
         """Whether a system that broke a guard did so on its way, and may go a more cautious one."""
         return system.n_steps > 0 and not system.cautious and OPTIMISERS[self.settings.optimiser].has_cautious_way
 
-    def _begin_anew(self, systems: Iterable[_System]) -> None:
+    def _begin_anew(self, systems: Iterable[System]) -> None:
         for system in systems:
-            self._put(_System(system.key, system.atoms, cautious=True))
-
-    def _relaxation(
-        self,
-        system: _System,
-        graph: AtomicGraph,
-        i: int,
-        status: RelaxationStatus,
-        reason: str,
-        evaluation: Evaluation | None = None,
-        max_force: Tensor | None = None,
-    ) -> Relaxation:
-        """The end of system i of the batch, with its numbers where there are any."""
-        start, stop = int(graph.ptr[i]), int(graph.ptr[i + 1])
-        atoms = _moved(system.atoms, graph.positions[start:stop], graph.cells[i])
-        if evaluation is None or max_force is None:
-            return Relaxation(system.key, status, reason, atoms, system.n_steps)
-        assert evaluation.stress is not None
-        if evaluation.magnetic_moments is not None:
-            atoms.set_initial_magnetic_moments(evaluation.magnetic_moments[start:stop].cpu().numpy())
-        return Relaxation(
-            system.key,
-            status,
-            reason,
-            atoms,
-            system.n_steps,
-            initial_energy=system.initial_energy,
-            energy=float(evaluation.energy[i]),
-            max_force=float(max_force[i]),
-            max_stress=float(evaluation.stress[i].abs().max()),
-        )
+            self._put(System(system.key, system.atoms, system.work, cautious=True))
 
     def _eject_broken_geometries(self) -> list[Relaxation]:
-        if not self._systems:
+        if self._batch is None:
             return []
-        geometry = self._geometry
-        assert geometry is not None
+        geometry = self._batch.geometry
         _, positions, cells = geometry.deformed()
         broken = guards.broken_cells(cells, positions, geometry.system, geometry.log_strain, geometry.volumes0)
-        return self._eject({i: ("exploded", text) for i, text in broken.items()}, positions, cells)
+        return self._eject(self._batch, {i: ("exploded", text) for i, text in broken.items()}, positions, cells)
 
     def _eject(
-        self, broken: dict[int, tuple[RelaxationStatus, str]], positions: Tensor, cells: Tensor
+        self, batch: Batch, broken: Mapping[int, tuple[RelaxationStatus, str]], positions: Tensor, cells: Tensor
     ) -> list[Relaxation]:
         """End the given systems without numbers, as they are; those on their first way begin anew."""
-        assert self._geometry is not None
         ended, anew = [], []
         for i, (status, reason) in broken.items():
-            system = self._systems[i]
+            system = batch.systems[i]
             if self._has_another_way(system):
                 anew.append(system)
                 continue
-            atoms = _moved(system.atoms, positions[self._geometry.system == i], cells[i])
+            atoms = _moved(system.atoms, positions[batch.geometry.system == i], cells[i])
             ended.append(Relaxation(system.key, status, reason, atoms, system.n_steps))
-        self._remove(set(broken))
+        self._remove(broken.keys())
         self._begin_anew(anew)
         return ended
 
-    def _isolate_failure(self, error: Exception) -> list[Relaxation]:
+    def _shed(self, batch: Batch) -> list[Relaxation]:
+        """The batch needs more memory than there is: halve the limit, and let what is beyond it wait."""
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if len(batch) == 1:
+            self._batch = None
+            (system,) = batch.systems
+            reason = f"its {len(system.atoms)} atoms need more memory than the device has"
+            return [Relaxation(system.key, "failed", reason, system.atoms, system.n_steps)]
+        self.limit = min(self.limit, batch.work) / 2
+        log.warning("the memory of the device does not suffice: a batch may now take a work of %.4g", self.limit)
+        self._batch, *rest = batch.one_by_one()
+        self._waiting.extendleft(reversed(rest))
+        return self.step()
+
+    def _isolate_failure(self, batch: Batch, error: Exception) -> list[Relaxation]:
         """The potential failed on the batch: evaluate each system alone and end those that fail alone."""
-        if len(self._systems) == 1:
-            system = self._systems.pop()
-            self._geometry = self._optimiser = None
+        self._batch = None
+        if len(batch) == 1:
+            (system,) = batch.systems
             reason = f"{type(error).__name__}: {error}"
             return [Relaxation(system.key, "failed", reason, system.atoms, system.n_steps)]
         log.warning("the batch could not be evaluated (%s); evaluating its systems one by one", error)
-        systems, geometry, optimiser = self._systems, self._geometry, self._optimiser
-        assert geometry is not None
-        assert optimiser is not None
         ended: list[Relaxation] = []
-        merged = InFlightRelaxer(self.potential, self.settings, self.max_atoms)
-        for i, system in enumerate(systems):
-            mask = torch.arange(len(systems), device=geometry.system.device) == i
-            alone = InFlightRelaxer(self.potential, self.settings, self.max_atoms)
-            alone._systems = [system]
-            alone._geometry = geometry.select(mask[geometry.system], mask)
-            alone._optimiser = optimiser.select(mask[geometry.system], mask)
+        for one in batch.one_by_one():
+            alone = InFlightRelaxer(self.potential, self.settings, self.limit)
+            alone._batch = one
             ended += alone.step()
-            merged._absorb(alone)
-        self._systems, self._geometry, self._optimiser = merged._systems, merged._geometry, merged._optimiser
+            if alone._batch is not None:
+                self._join(alone._batch)
         return ended
 
-    def _absorb(self, other: InFlightRelaxer) -> None:
-        """Put another relaxer's systems behind this one's."""
-        if not other._systems:
-            return
-        assert other._geometry is not None
-        assert other._optimiser is not None
-        self._systems += other._systems
-        self._geometry = other._geometry if self._geometry is None else self._geometry.append(other._geometry)
-        self._optimiser = other._optimiser if self._optimiser is None else self._optimiser.append(other._optimiser)
+    def _remove(self, indices: Iterable[int]) -> None:
+        assert self._batch is not None
+        keep = [i not in set(indices) for i in range(len(self._batch))]
+        self._batch = self._batch.select(keep) if any(keep) else None
 
-    def _remove(self, indices: set[int]) -> None:
-        if not indices:
-            return
-        geometry, optimiser = self._geometry, self._optimiser
-        assert geometry is not None
-        assert optimiser is not None
-        keep = torch.tensor([i not in indices for i in range(len(self._systems))], device=geometry.system.device)
-        self._systems = [system for i, system in enumerate(self._systems) if i not in indices]
-        atoms = keep[geometry.system]
-        self._geometry = geometry.select(atoms, keep) if self._systems else None
-        self._optimiser = optimiser.select(atoms, keep) if self._systems else None
+
+def _relaxation(
+    system: System,
+    graph: AtomicGraph,
+    i: int,
+    status: RelaxationStatus,
+    reason: str,
+    evaluation: Evaluation | None = None,
+) -> Relaxation:
+    """The end of system i of the batch, with its numbers where there are any."""
+    start, stop = int(graph.ptr[i]), int(graph.ptr[i + 1])
+    atoms = _moved(system.atoms, graph.positions[start:stop], graph.cells[i])
+    if evaluation is None:
+        return Relaxation(system.key, status, reason, atoms, system.n_steps)
+    assert evaluation.stress is not None
+    if evaluation.magnetic_moments is not None:
+        atoms.set_initial_magnetic_moments(evaluation.magnetic_moments[start:stop].cpu().numpy())
+    return Relaxation(
+        system.key,
+        status,
+        reason,
+        atoms,
+        system.n_steps,
+        initial_energy=system.initial_energy,
+        energy=float(evaluation.energy[i]),
+        max_force=float(evaluation.forces[start:stop].norm(dim=1).max()),
+        max_stress=float(evaluation.stress[i].abs().max()),
+    )
 
 
 def _moved(atoms: Atoms, positions: Tensor, cell: Tensor) -> Atoms:
@@ -278,13 +272,13 @@ def relax(
     structures: Sequence[Atoms],
     settings: RelaxationSettings | None = None,
     *,
-    max_atoms: int = 64,
+    limit: float | None = None,
 ) -> list[Relaxation]:
-    """Relax positions and cells of all structures, in order; ``max_atoms`` are in flight at a time.
+    """Relax positions and cells of all structures, in order; batches take the work ``limit``, or that of the device.
 
     A structure that cannot be relaxed has a status and a reason; none raises.
     """
-    relaxer = InFlightRelaxer(potential, settings or RelaxationSettings(), max_atoms)
+    relaxer = InFlightRelaxer(potential, settings or RelaxationSettings(), limit)
     results: dict[int, Relaxation] = {}
     waiting = []
     for key, atoms in reversed(list(enumerate(structures))):
@@ -292,9 +286,9 @@ def relax(
             reason = f"{potential.card.name} was not trained on {', '.join(unknown)}"
             results[key] = Relaxation(key, "unsupported_element", reason, atoms, 0)
         else:
-            waiting.append((key, atoms))
+            waiting.append((key, atoms, relaxer.work(atoms)))
     while waiting or len(relaxer):
-        while waiting and relaxer.has_room(len(waiting[-1][1])):
+        while waiting and relaxer.has_room(waiting[-1][2]):
             relaxer.add(*waiting.pop())
         results |= {done.key: done for done in relaxer.step()}
     return [results[i] for i in range(len(structures))]

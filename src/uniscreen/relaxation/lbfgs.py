@@ -109,7 +109,7 @@ class LBFGSState:
         waited = torch.where((residual < self.best) & (self.waited < PATIENCE), 0, self.waited + 1)
         stuck = waited >= PATIENCE
         fire = self.fire
-        if bool(stuck.any()):
+        if stuck.is_cuda or bool(stuck.any()):  # a GPU would wait longer for the answer than for FIRE
             fire, *fire_move = fire.resting(~stuck, system).step(atom_force, cell_force, system)
             move = Motion(*fire_move).or_else(stuck, move, system)
         state = LBFGSState(

@@ -22,26 +22,24 @@ if TYPE_CHECKING:
     from uniscreen.potentials.base import Potential
     from uniscreen.screening.settings import ScreenSettings
 
-MAX_ATOMS_IN_FLIGHT = {"cpu": 64, "cuda": 8192}
-"""Atoms in one batch; on a CPU more gain nothing."""
-
 
 @dataclass(frozen=True)
 class _Started:
     candidate: Candidate
     atoms: Atoms
+    work: float
 
 
 class CandidateEvaluator:
     """Evaluates a stream of candidates; whatever one of them does, the others are not affected."""
 
-    def __init__(self, potential: Potential, settings: ScreenSettings) -> None:
+    def __init__(self, potential: Potential, settings: ScreenSettings, batch_limit: float | None = None) -> None:
         self.potential = potential
         functional = settings.functional or potential.card.functional  # a model file does not tell its own
         self.card = replace(potential.card, functional=functional)
         self.limits = ReadLimits(max_atoms=settings.max_atoms)
         relaxation = RelaxationSettings(settings.fmax, settings.max_steps if settings.relax else 0, settings.optimiser)
-        self.relaxer = InFlightRelaxer(potential, relaxation, MAX_ATOMS_IN_FLIGHT[potential.device.type])
+        self.relaxer = InFlightRelaxer(potential, relaxation, batch_limit)
         self._started: dict[int, _Started] = {}
         self._waiting: deque[int] = deque()
 
@@ -55,6 +53,15 @@ class CandidateEvaluator:
         """Another candidate may find room in the batch."""
         return not self._waiting and self.relaxer.has_room(1)
 
+    @property
+    def batch_limit(self) -> float:
+        """The work that one batch may take, as far as is known by now."""
+        return self.relaxer.limit
+
+    @batch_limit.setter
+    def batch_limit(self, limit: float) -> None:
+        self.relaxer.limit = limit
+
     def add(self, index: int, candidate: Candidate) -> Record | None:
         """Start a candidate; returns its record at once where it cannot be evaluated."""
         atoms = None
@@ -65,7 +72,7 @@ class CandidateEvaluator:
             return _unevaluated(index, candidate, atoms, error.status, str(error))
         except Exception as error:  # the boundary between candidates: one must not end the others
             return _unevaluated(index, candidate, atoms, "failed", f"{type(error).__name__}: {error}")
-        self._started[index] = _Started(candidate, atoms)
+        self._started[index] = _Started(candidate, atoms, self.relaxer.work(atoms))
         self._waiting.append(index)
         self._board()
         return None
@@ -77,9 +84,9 @@ class CandidateEvaluator:
         return done
 
     def _board(self) -> None:
-        while self._waiting and self.relaxer.has_room(len(self._started[self._waiting[0]].atoms)):
+        while self._waiting and self.relaxer.has_room(self._started[self._waiting[0]].work):
             index = self._waiting.popleft()
-            self.relaxer.add(index, self._started[index].atoms)
+            self.relaxer.add(index, self._started[index].atoms, self._started[index].work)
 
     def _record(self, relaxation: Relaxation) -> Record:
         started = self._started.pop(relaxation.key)

@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import UniscreenError
+from uniscreen.relaxation.inflight import MAX_WORK
+from uniscreen.screening.batch_limit import keep_limit, known_limit
 from uniscreen.screening.committer import Committer
 from uniscreen.screening.evaluator import CandidateEvaluator
 from uniscreen.screening.protocol import Done, Failure, Ready, Start, Unit
@@ -31,7 +33,9 @@ class _Worker:
         start: Start = connection.recv()
         self.deterministic = start.settings.deterministic
         potential = _load(start)
-        self.evaluator = CandidateEvaluator(potential, start.settings)
+        self.records = start.part.parent
+        limit = None if self.deterministic else known_limit(self.records, potential.device)
+        self.evaluator = CandidateEvaluator(potential, start.settings, limit)
         writer = RecordWriter(start.part, reserved=True)
         self.committer = Committer(writer, self._leave_if_orphaned, self._report, _end)
         self.unit_of: dict[int, int] = {}
@@ -49,13 +53,14 @@ class _Worker:
             self.committer.close()
 
     def _whole_unit(self, unit: Unit) -> None:
-        """A batch holds only candidates of this unit, so its numbers depend on nothing else."""
+        """Its numbers depend on nothing else: it shares no batch with others, and no limit that they have lowered."""
+        self.evaluator.batch_limit = MAX_WORK[self.evaluator.potential.device.type]
         waiting, records = deque(unit.candidates), []
         while waiting or not self.evaluator.idle:
             while waiting and self.evaluator.wants_more:
                 if (record := self.evaluator.add(*waiting.popleft())) is not None:
                     records.append(record)
-            records += self.evaluator.step()
+            records += self._step()
             self._leave_if_orphaned()
         self.committer.put(unit.number, sorted(records, key=lambda record: record.index))
 
@@ -67,9 +72,17 @@ class _Worker:
                 self.unit_of[index] = unit.number
                 if (record := self.evaluator.add(index, candidate)) is not None:
                     self.committer.put(self.unit_of.pop(index), [record])
-        for record in self.evaluator.step():
+        for record in self._step():
             self.committer.put(self.unit_of.pop(record.index), [record])
         self._leave_if_orphaned()
+
+    def _step(self) -> list[Record]:
+        """Move all by one step; what that taught of the memory of the device is kept with the run."""
+        before = self.evaluator.batch_limit
+        records = self.evaluator.step()
+        if (limit := self.evaluator.batch_limit) < before:
+            keep_limit(self.records, self.evaluator.potential.device, limit)
+        return records
 
     def _report(self, unit: int, records: list[Record]) -> None:
         self.connection.send(Done(unit, tuple(record.status for record in records)))
