@@ -1,8 +1,10 @@
 """Fine-tuning by strategy and number of samples: errors on a test set, mean and spread over seeds.
 
+    python benchmarks/finetuning.py --train data/nacl/nacl.extxyz --sizes 10 30 --out runs/nacl
     python benchmarks/finetuning.py --train Si-train.extxyz --test Si-test.extxyz --sizes 10 30 100 --out runs/si
 
 A seed draws other training frames, and trains on them in another order. Frames of validation are among the samples.
+Without --test, whole groups of the training file, about a third of its frames, are the test set and train nothing.
 Every run is a folder in --out; a run that is there is not repeated, and one that was stopped is continued.
 """
 
@@ -19,10 +21,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from ase.io import read, write
 
+from uniscreen.structures.labels import read_labelled
 from uniscreen.training.finetuning import finetune
 from uniscreen.training.recipe import read_recipe
 from uniscreen.training.shipped import find_recipe
+from uniscreen.training.splits import split
+
+TEST_SHARE = 1 / 3
 
 STRATEGIES = {
     "full": ("strategy={kind: full}",),
@@ -59,6 +66,17 @@ def run(cell: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def split_off(data: Path, out: Path) -> tuple[Path, Path]:
+    """Write the frames of some groups, a third of them, to a file of their own, and the others to another."""
+    chosen = split(read_labelled(data).structures, validation=TEST_SHARE)
+    frames = read(data, ":")
+    out.mkdir(parents=True, exist_ok=True)
+    files = out / "train.extxyz", out / "test.extxyz"
+    for path, places in zip(files, (chosen.train, chosen.validation), strict=True):
+        write(path, [frames[k] for k in places])
+    return files
+
+
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """The mean and the sample standard deviation over seeds."""
     rows = rows.drop_duplicates(["model", "n", "seed", "regime"])
@@ -82,7 +100,7 @@ def main() -> None:
     """Run all cells, in processes, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--test", type=Path)
     parser.add_argument("--recipe", default="chgnet-careful", help="one that ships, or a file")
     parser.add_argument("--models", nargs="+", default=["chgnet-0.3.0"])
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
@@ -92,6 +110,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder of the runs")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     options = parser.parse_args()
+    train, test = options.train, options.test
+    if test is None:
+        train, test = split_off(train, options.out)
     cells = [
         {
             "model": model,
@@ -100,8 +121,8 @@ def main() -> None:
             "seed": seed,
             "recipe": options.recipe,
             "settings": options.settings,
-            "train": options.train,
-            "test": options.test,
+            "train": train,
+            "test": test,
             "out": options.out / f"{Path(model).name}-{strategy}-{n}-{seed}",
         }
         for seed, n, model, strategy in itertools.product(

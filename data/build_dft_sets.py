@@ -1,6 +1,6 @@
 """Make the sets of DFT labels: frames, a convergence test, the labels, and the card. A stopped run continues.
 
-    python data/build_dft_sets.py mgs --python /usr/bin/python3 --workers 2
+    python data/build_dft_sets.py nacl --python /usr/bin/python3 --workers 2
 
 The steps leave `frames.extxyz` and `*-label/` (not kept in the repository), `convergence.csv`, `<set>.extxyz` and
 `card.toml` in the set's folder. The labels come from `uniscreen label` with the settings in `gpaw.yaml`.
@@ -31,13 +31,11 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 
 PROBES = {
-    "mgs": ("rattled-0.10A", "md-1700K-0", "vacancy-rattled-0.06A"),
     "nacl": ("rattled-0.10A", "md-1000K-0", "vacancy-rattled-0.06A"),
 }
 """The groups whose first frames test the settings: the bulk, a hot cell, and the vacancy."""
 
 CHANGES = {
-    "mgs": {"cutoff 800 eV": {"mode": {"name": "pw", "ecut": 800}}, "k-points 4x4x4": {"kpts": {"size": [4, 4, 4]}}},
     "nacl": {"cutoff 900 eV": {"mode": {"name": "pw", "ecut": 900}}, "k-points 4x4x4": {"kpts": {"size": [4, 4, 4]}}},
 }
 """What the convergence test makes denser, one at a time."""

@@ -39,17 +39,6 @@ class Plan:
 
 PLANS = {
     # a single vacancy leaves an unpaired electron or a hole, and a pair does not
-    "mgs": Plan(
-        name="mgs",
-        formula="MgS",
-        prototype="rocksalt",
-        edge=5.23,
-        removed=(0, 1),
-        defect="a pair of vacancies",
-        heats=((300, 1.000), (700, 1.007), (1200, 1.014), (1700, 1.021)),
-        vacancy_heats=((300, 1.000), (800, 1.007)),
-        seed=101,
-    ),
     "nacl": Plan(
         name="nacl",
         formula="NaCl",

@@ -85,3 +85,11 @@ def test_small_training_sets_spread_over_groups_and_lie_in_larger_ones():
     for n in (6, 12, 30):
         assert np.bincount([groups[k] for k in order[:n]], minlength=6).tolist() == [n // 6] * 6
     assert order != training_order(frames(groups), range(60), seed=2)
+
+
+def test_small_training_sets_hold_each_group_by_its_share():
+    groups = [0] * 40 + [1] * 20 + [2] * 4
+    order = training_order(frames(groups), range(64), seed=3)
+    for n in (16, 32, 48):
+        counts = np.bincount([groups[k] for k in order[:n]], minlength=3)
+        assert np.abs(counts - n * np.array([40, 20, 4]) / 64).max() <= 1

@@ -118,10 +118,10 @@ class LossSection(_Section):
     """Weights of the errors in energy (eV/atom), forces (eV/Å) and stress (GPa).
 
     Each error enters by the Huber loss, divided by its width: squared below ``huber``, linear above, so that one bad
-    frame does not decide. Errors per atom are some ten times smaller than those of forces, hence the weights.
+    frame does not decide.
     """
 
-    energy: Weight = 10.0
+    energy: Weight = 1.0
     forces: Weight = 1.0
     stress: Weight = 0.1
     huber: Positive = 0.01
@@ -140,7 +140,7 @@ class OptimiserSection(_Section):
     largest norm of the gradient, ``ema`` the decay of the averaged weights, which are what is validated and kept.
     """
 
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
     clip: Positive = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99

@@ -81,18 +81,20 @@ def k_folds(
 
 
 def training_order(structures: Sequence[LabelledStructure], places: Sequence[int], *, seed: int = 0) -> list[int]:
-    """Order places so that the first n are spread over the groups, whatever n; the sets of smaller n are in larger."""
+    """Order places so that the first n hold every group by its share, whatever n; the sets of smaller n are in larger.
+
+    Within a group the order is random; its k-th frame comes at (k + u) / size of the way, u random between 0 and 1.
+    """
     source = np.random.default_rng(seed)
     by_group: dict[str, list[int]] = {}
     for place in places:
         by_group.setdefault(structures[place].group or "", []).append(place)
-    queues = [source.permutation(by_group[name]).tolist() for name in sorted(by_group)]
-    queues = [queues[k] for k in source.permutation(len(queues))]
-    ordered = []
-    while queues:
-        ordered += [queue.pop(0) for queue in queues]
-        queues = [queue for queue in queues if queue]
-    return ordered
+    at: dict[int, float] = {}
+    for name in sorted(by_group):
+        order = source.permutation(by_group[name]).tolist()
+        offset = source.random()
+        at |= {place: (k + offset) / len(order) for k, place in enumerate(order)}
+    return sorted(at, key=lambda place: at[place])
 
 
 def _stretches(structures: Sequence[LabelledStructure], validation: float) -> Split:
