@@ -39,17 +39,17 @@ def rattled(count: int, seed: int = 0) -> list[Atoms]:
     return frames
 
 
-def labelled(frames: list[Atoms], potential: Potential) -> list[Atoms]:
+def labelled(frames: list[Atoms], potential: Potential, scale: float = SCALE) -> list[Atoms]:
     """The frames with the labels of a potential at another scale, its energies shifted by SHIFTS."""
     scaled = [atoms.copy() for atoms in frames]
     for atoms in scaled:
-        atoms.set_cell(SCALE * atoms.cell.array, scale_atoms=True)
+        atoms.set_cell(scale * atoms.cell.array, scale_atoms=True)
     for atoms, result in zip(frames, potential.evaluate(scaled), strict=True):
         atoms.calc = SinglePointCalculator(
             atoms,
             energy=result.energy + sum(SHIFTS.get(symbol, 0.0) for symbol in atoms.symbols),
-            forces=SCALE * result.forces,
-            stress=SCALE**3 * result.stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+            forces=scale * result.forces,
+            stress=scale**3 * result.stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
         )
     return frames
 

@@ -48,6 +48,7 @@ def finished(tmp_path_factory):
         "model": "chgnet-0.3.0",
         "data": {**data, "check_units": False},
         "optimiser": {"epochs": 3, "batch_size": 2, "ema": 0},
+        "checks": {"run": False},
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     command = ["finetune", str(folder / "recipe.yaml"), "--out", str(folder / "cu-au"), "--device", "cpu"]

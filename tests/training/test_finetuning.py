@@ -254,7 +254,8 @@ def test_a_plan_counts_without_training(frames, tmp_path, monkeypatch):
 
 
 def wrong_labels(path, potential, change):
-    frames = labelled(rattled(10), potential)
+    frames = [atoms if k % 2 else atoms.repeat((2, 1, 1)) for k, atoms in enumerate(rattled(10))]
+    frames = labelled(frames, potential, scale=1.0)
     for atoms in frames:
         change(atoms)
     write(path, frames, format="extxyz")
@@ -298,7 +299,7 @@ def _unknown_element(atoms):
     ids=["per-atom", "kbar", "sign", "no forces", "nan", "element"],
 )
 def test_wrong_data_is_refused_with_what_fixes_it(loaded, tmp_path, change, said):
-    data = wrong_labels(tmp_path / "wrong.extxyz", loaded(MODEL), change)
+    data = wrong_labels(tmp_path / "wrong.extxyz", loaded("chgnet-0.2.0"), change)
     with pytest.raises(InputError) as caught:
         finetune(recipe({}, data=data), tmp_path / "run", device="cpu")
     assert said in str(caught.value)
