@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from toy_card import toy_card
 from uniscreen.errors import IsolatedAtomsError, UnsupportedElementError
-from uniscreen.potentials import ModelCard
 from uniscreen.potentials.base import DifferentiablePotential, Evaluation, Prediction
 
 if TYPE_CHECKING:
@@ -16,23 +16,7 @@ if TYPE_CHECKING:
 
     from uniscreen.structures.graph import AtomicGraph
 
-CARD = ModelCard(
-    name="toy",
-    aliases=(),
-    architecture="pairs",
-    weights="",
-    size_bytes=0,
-    sha256="",
-    licence="",
-    citation="",
-    functional="PBE",
-    energy_convention="raw",
-    forces="conservative",
-    dtype="float64",
-    cutoff=6.0,
-    magnetic_moments=False,
-    elements=frozenset({"Cu", "Na", "Cl", "Sr", "Ti", "O"}),
-)
+CARD = toy_card({"Cu", "Na", "Cl", "Sr", "Ti", "O"})
 
 
 class Good(DifferentiablePotential):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from ase.data import chemical_symbols
 
-from uniscreen.potentials import ModelCard
+from toy_card import toy_card
 from uniscreen.potentials.base import DifferentiablePotential, Evaluation, Prediction
 
 if TYPE_CHECKING:
@@ -18,31 +18,11 @@ if TYPE_CHECKING:
     from uniscreen.structures.graph import AtomicGraph
 
 
-def toy_card(cutoff: float) -> ModelCard:
-    return ModelCard(
-        name="toy",
-        aliases=(),
-        architecture="pairs",
-        weights="",
-        size_bytes=0,
-        sha256="",
-        licence="",
-        citation="",
-        functional="PBE",
-        energy_convention="raw",
-        forces="conservative",
-        dtype="float64",
-        cutoff=cutoff,
-        magnetic_moments=False,
-        elements=frozenset(chemical_symbols[1:]),
-    )
-
-
 class PairPotential(DifferentiablePotential):
     """Half the sum over edges of e(r) (1 - (r/cutoff)²)³, which ends smoothly at the cutoff."""
 
     def __init__(self, pair_energy: Callable[[Tensor], Tensor], cutoff: float = 6.0) -> None:
-        self.card = toy_card(cutoff)
+        self.card = toy_card(chemical_symbols[1:], cutoff=cutoff)
         self.device = torch.device("cpu")
         self.pair_energy = pair_energy
 

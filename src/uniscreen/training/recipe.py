@@ -13,6 +13,7 @@ from uniscreen.errors import InputError
 from uniscreen.potentials.trainable import Block
 from uniscreen.structures.labels.labelled import EnergyKind, LabelConventions, StressSign, StressUnit, VoigtOrder
 from uniscreen.training.splits import SplitBy
+from uniscreen.training.yaml_file import read_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -225,7 +226,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), **data: Path | None) 
     Raises:
         InputError: the file cannot be read, a key is unknown, or a value is wrong; each is named.
     """
-    values = _load(path)
+    values = read_mapping(path, Recipe.model_fields)
     for override in overrides:
         _put(values, override)
     section = values.setdefault("data", {})
@@ -313,16 +314,3 @@ def _put(values: dict[str, Any], override: str) -> None:
         section[part] = dict(inner) if isinstance(inner, dict) else {}
         section = section[part]
     section[parts[-1]] = value
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        found = "nothing" if values is None else type(values).__name__
-        raise InputError(f"{path} holds {found}; expected the keys of a recipe: {', '.join(Recipe.model_fields)}.")
-    return values

@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from uniscreen.potentials import ModelCard
+from toy_card import toy_card
 from uniscreen.potentials.isolated.potential import IsolatedPotential, TimeLimits
 from uniscreen.potentials.isolated.program import Program
 
+if TYPE_CHECKING:
+    from uniscreen.potentials import ModelCard
+
 HERE = Path(__file__).parent
 OPTIONS = {"epsilon_eV": 0.0104, "sigma_angstrom": 3.4}
-CARD = ModelCard(
-    name="noble-gases",
-    aliases=(),
-    architecture="Lennard-Jones",
-    weights="",
-    size_bytes=0,
-    sha256="",
-    licence="",
-    citation="",
-    functional="PBE",
-    energy_convention="raw",
-    forces="conservative",
-    dtype="float64",
-    cutoff=8.0,
-    magnetic_moments=False,
-    elements=frozenset({"He", "Ne", "Ar", "Kr", "Xe", "Rn"}),
-)
+CARD = toy_card({"He", "Ne", "Ar", "Kr", "Xe", "Rn"}, name="noble-gases", architecture="Lennard-Jones", cutoff=8.0)
 
 
 def start(

@@ -178,7 +178,7 @@ def test_the_worker_ends_with_the_potential() -> None:
 
 ORPHAN = """
 import sys, time
-sys.path.insert(0, {folder!r})
+sys.path[:0] = {folders!r}
 from ase.build import bulk
 from noble_gases import start
 potential = start("faulty")
@@ -191,7 +191,8 @@ time.sleep(1000)
 
 @pytest.mark.parametrize("hang", [False, True], ids=["idle", "hanging"])
 def test_the_worker_ends_with_a_parent_that_is_killed(hang: bool) -> None:
-    code = ORPHAN.format(folder=str(HERE), hang=hang)
+    folders = [str(HERE), str(HERE.parents[1])]  # with the modules that tests share
+    code = ORPHAN.format(folders=folders, hang=hang)
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from uniscreen.potentials import ModelCard
+from toy_card import toy_card
 from uniscreen.potentials.base import DifferentiablePotential, Evaluation, Prediction
 
 if TYPE_CHECKING:
@@ -15,25 +15,7 @@ if TYPE_CHECKING:
 
     from uniscreen.structures.graph import AtomicGraph
 
-CARD = ModelCard(
-    name="morse",
-    aliases=(),
-    architecture="pairs",
-    weights="",
-    size_bytes=0,
-    sha256="",
-    licence="",
-    citation="",
-    functional="PBE",
-    energy_convention="raw",
-    forces="conservative",
-    dtype="float64",
-    cutoff=6.0,
-    magnetic_moments=False,
-    elements=frozenset({"Al", "Ni", "Cu"}),
-    base="morse-base",
-    tuned_elements=frozenset({"Cu"}),
-)
+CARD = toy_card({"Al", "Ni", "Cu"}, name="morse", base="morse-base", tuned_elements=frozenset({"Cu"}))
 
 
 class Morse(DifferentiablePotential):

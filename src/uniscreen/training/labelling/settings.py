@@ -6,10 +6,10 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from uniscreen.errors import InputError
+from uniscreen.training.yaml_file import read_mapping
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def read_label_settings(path: Path | None, calculator: str | None = None) -> Lab
     Raises:
         InputError: the file cannot be read, a key is unknown, or two calculators are named.
     """
-    values = {} if path is None else _load(path)
+    values = {} if path is None else read_mapping(path, LabelSettings.model_fields)
     if calculator is not None and values.setdefault("calculator", calculator) != calculator:
         raise InputError(f"--calculator is {calculator}, but {path} names {values['calculator']}. Give one of them.")
     try:
@@ -53,17 +53,3 @@ def read_label_settings(path: Path | None, calculator: str | None = None) -> Lab
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: parameters must be plain finite values: {error}.") from None
     return settings
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise InputError(
-            f"{path} holds {type(values).__name__}; expected keys {', '.join(LabelSettings.model_fields)}."
-        )
-    return values
