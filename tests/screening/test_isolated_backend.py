@@ -15,13 +15,11 @@ from ase.io import write
 NOBLE_GASES = Path(__file__).parents[1] / "potentials" / "isolated"
 CARD = """
 import sys
-sys.path.insert(0, {folder!r})
+sys.path[:0] = {folders!r}
+from toy_card import toy_card
 from uniscreen.potentials import loading, model_cards
-from uniscreen.potentials.cards import ModelCard
-model_cards()["noble-gases"] = ModelCard(
-    name="noble-gases", aliases=(), architecture="Lennard-Jones", weights="", size_bytes=0, sha256="", licence="",
-    citation="", functional="PBE", energy_convention="raw", forces="conservative", dtype="float64", cutoff=8.0,
-    magnetic_moments=False, elements=frozenset({{"He", "Ne", "Ar", "Kr", "Xe", "Rn"}}),
+model_cards()["noble-gases"] = toy_card(
+    ["He", "Ne", "Ar", "Kr", "Xe", "Rn"], name="noble-gases", architecture="Lennard-Jones", cutoff=8.0
 )
 loading.BACKENDS["Lennard-Jones"] = loading.Backend("noble_gases", "faulty", "noble_gases", "noble_gases")
 """
@@ -41,7 +39,9 @@ STRUCTURES = {
 def environment(tmp_path: Path) -> dict[str, str]:
     """One in which every process knows the model noble-gases."""
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "sitecustomize.py").write_text(CARD.format(folder=str(NOBLE_GASES)))
+    (tmp_path / "model" / "sitecustomize.py").write_text(
+        CARD.format(folders=[str(NOBLE_GASES), str(NOBLE_GASES.parents[1])])
+    )
     (tmp_path / "noble-gases").write_text("the parameters are in the tests")
     paths = [str(tmp_path / "model"), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "UNISCREEN_WEIGHTS": str(tmp_path)}
