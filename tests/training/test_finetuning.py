@@ -197,8 +197,9 @@ def test_every_frame_trains_a_fold(frames, tmp_path):
 
 def test_a_rate_that_is_far_too_high_is_lowered(frames, tmp_path):
     hot = {"learning_rate": 1e4, "schedule": "constant", "epochs": 4, "clip": 1e9}
-    summary = finetune(recipe(frames, optimiser=hot), tmp_path / "run", device="cpu")
-    assert summary["rollbacks"][0]
+    told = []
+    summary = finetune(recipe(frames, optimiser=hot), tmp_path / "run", device="cpu", on_epoch=told.append)
+    assert sum(epoch.row["event"].startswith("rolled back") for epoch in told) == len(summary["rollbacks"][0]) > 0
     assert "learning rate 3e+03" in summary["rollbacks"][0][0]
     stages = summary["errors"]["validation"]
     assert stages["trained"]["force_mae_meV_per_A"] < 1.5 * stages["pretrained"]["force_mae_meV_per_A"]
@@ -318,6 +319,7 @@ def test_wrong_data_is_refused_with_what_fixes_it(loaded, tmp_path, change, said
 def test_data_that_is_not_there(frames, tmp_path, data, said):
     with pytest.raises(InputError, match=said):
         finetune(recipe(frames, data=data), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_frame_is_too_few(loaded, tmp_path):

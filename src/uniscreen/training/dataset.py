@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,10 +54,6 @@ class TrainingData:
     def elements(self) -> frozenset[str]:
         """The chemical symbols that occur in what is trained on."""
         return frozenset(symbol for label in self.known.labels for symbol in label.atoms.symbols)
-
-    def fingerprint(self) -> str:
-        """One checksum of all files."""
-        return hashlib.sha256("".join(f"{name}:{value};" for name, value in self.sha256.items()).encode()).hexdigest()
 
 
 def read_data(section: DataSection, potential: Potential) -> TrainingData:

@@ -71,7 +71,7 @@ def prepare(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool =
     Raises:
         InputError: the model cannot be trained, or what ``load_potential`` and ``read_data`` raise.
     """
-    potential = load_potential(recipe.model, device=device, trust_model_file=trust_model_file)
+    potential = load_potential(recipe.model, device=device, head=recipe.head, trust_model_file=trust_model_file)
     if not isinstance(potential, TrainablePotential):
         raise InputError(
             f"{potential.card.name} ({potential.card.architecture}) cannot be trained here. "
@@ -113,11 +113,11 @@ def finetune(
         ResumeError: ``out`` holds a run of another recipe or other data.
     """
     out = out if out is not None else usual_folder(recipe)
+    prepared = prepare(recipe, device=device, trust_model_file=trust_model_file)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock", out):
         if restart:
             _clear(out)
-        prepared = prepare(recipe, device=device, trust_model_file=trust_model_file)
         keep_manifest(out / outputs.MANIFEST, outputs.manifest(recipe, prepared.potential.card, prepared.data))
         (out / outputs.RECIPE).write_text(recipe.as_yaml(), encoding="utf-8")
         done = outputs.read_summary(out)

@@ -106,6 +106,8 @@ class Trainer:
                 loss = self._epoch()
             except Diverged as error:
                 self._roll_back(str(error))
+                on_epoch(state.rows[-1], self.epochs)
+                self._checkpoint.save(state, self._parameters, self._optimiser, now=True)
                 continue
             state.epoch += 1
             state.lowest_train_loss = min(loss, state.lowest_train_loss)

@@ -108,7 +108,10 @@ def train_member(assignment: Assignment, on_epoch: Callable[[Epoch], None]) -> T
 def adapted(assignment: Assignment) -> TrainablePotential:
     """The pretrained potential with the reference energies of the data, and a card that knows the data's elements."""
     potential = load_potential(
-        assignment.recipe.model, device=assignment.device, trust_model_file=assignment.trust_model_file
+        assignment.recipe.model,
+        device=assignment.device,
+        head=assignment.recipe.head,
+        trust_model_file=assignment.trust_model_file,
     )
     assert isinstance(potential, TrainablePotential)
     shifts = assignment.shifts

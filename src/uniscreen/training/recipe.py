@@ -175,9 +175,10 @@ class ChecksSection(_Section):
 
 
 class Recipe(_Section):
-    """A fine-tuning: a model, data, and what is done with them."""
+    """A fine-tuning: a model (``head`` names the output of one that has several), data, what is done with them."""
 
     model: str = Field(min_length=1)
+    head: str = ""
     data: DataSection = DataSection()
     reference_energies: Literal["refit", "keep"] | IsolatedAtoms = "refit"
     strategy: Strategy = Full()
