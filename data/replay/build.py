@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk
-from ase.data import chemical_symbols, reference_states
 from ase.io import write
 
 from uniscreen.structures.generation.prototypes import Prototype, decorations, named_prototypes
 from uniscreen.structures.generation.substitution import Substituted
+from uniscreen.training.safety.sample import element_crystals
 
 HERE = Path(__file__).resolve().parent
 
@@ -35,17 +34,6 @@ RATTLE, STRAIN = 0.08, 0.02
 """Å of each coordinate, and of each component of the strain: standard deviations."""
 
 SEED = 7
-
-
-def elements() -> list[Atoms]:
-    """Return the elements in the close-packed or diamond crystals that ASE lists, with at least two atoms."""
-    found = []
-    for symbol, state in zip(chemical_symbols, reference_states, strict=False):
-        if state is None or state["symmetry"] not in {"fcc", "bcc", "hcp", "diamond"} or "basis" in state:
-            continue
-        atoms = bulk(symbol)
-        found.append(atoms if len(atoms) > 1 else atoms * (2, 1, 1))
-    return found
 
 
 def compounds(prototype: Prototype, source: np.random.Generator) -> list[Atoms]:
@@ -72,7 +60,7 @@ def compounds(prototype: Prototype, source: np.random.Generator) -> list[Atoms]:
 def main() -> None:
     """Draw, distort and write the crystals."""
     source = np.random.default_rng(SEED)
-    frames = elements()
+    frames = element_crystals()
     for prototype in named_prototypes():
         frames += compounds(prototype, source)
     for number, atoms in enumerate(frames):

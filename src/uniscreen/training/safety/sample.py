@@ -53,7 +53,7 @@ def crystals_of(elements: Collection[str]) -> list[Atoms]:
     The elements are in the crystal that ASE lists, if it is cubic or hexagonal; the compounds' lattices are estimated
     from radii. The same elements give the same crystals.
     """
-    chosen = [atoms for atoms in [*_elements(), *_compounds()] if set(atoms.symbols) <= set(elements)]
+    chosen = [atoms for atoms in [*element_crystals(), *_compounds()] if set(atoms.symbols) <= set(elements)]
     for seed, atoms in enumerate(chosen):
         source = np.random.default_rng(seed)
         strain = source.normal(0, STRAIN, (3, 3))
@@ -62,7 +62,7 @@ def crystals_of(elements: Collection[str]) -> list[Atoms]:
     return chosen
 
 
-def _elements() -> list[Atoms]:
+def element_crystals() -> list[Atoms]:
     """Crystals of the elements with at least two atoms, so that there are forces."""
     found = []
     for symbol, state in zip(chemical_symbols, reference_states, strict=False):
