@@ -3,7 +3,8 @@
     python data/build_dft_sets.py nacl --python /usr/bin/python3 --workers 2
 
 The steps leave `frames.extxyz` and `*-label/` (not kept in the repository), `convergence.csv`, `<set>.extxyz` and
-`card.toml` in the set's folder. The labels come from `uniscreen label` with the settings in `gpaw.yaml`.
+`card.toml` in the set's folder. The labels come from `uniscreen label` with the settings in `gpaw.yaml`, those of the
+frames with a vacancy with the settings in `gpaw-vacancy.yaml` where a set has them.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ HERE = Path(__file__).resolve().parent
 
 PROBES = {
     "nacl": ("rattled-0.10A", "md-1000K-0", "vacancy-rattled-0.06A"),
+    "sic": ("rattled-0.10A", "md-2000K-0", "vacancy-rattled-0.06A"),
 }
 """The groups whose first frames test the settings: the bulk, a hot cell, and the vacancy."""
 
 CHANGES = {
-    "nacl": {"cutoff 900 eV": {"mode": {"name": "pw", "ecut": 900}}, "k-points 4x4x4": {"kpts": {"size": [4, 4, 4]}}},
+    "nacl": {"gpaw.yaml": {"ecut": 900, "kpts": 4}},
+    "sic": {"gpaw.yaml": {"ecut": 800, "kpts": 6}, "gpaw-vacancy.yaml": {"ecut": 800, "kpts": 10}},
 }
-"""What the convergence test makes denser, one at a time."""
+"""What the convergence test makes denser, one at a time: the cutoff (eV), and the k-points along each axis."""
 
 
 def make_frames(name: str) -> list[Atoms]:
@@ -49,28 +52,47 @@ def make_frames(name: str) -> list[Atoms]:
     return read(path, ":")
 
 
+def parts(name: str) -> dict[str, list[Atoms]]:
+    """Return the frames of a set by the file of the settings they are labelled with."""
+    own = (HERE / name / "gpaw-vacancy.yaml").exists()
+    found: dict[str, list[Atoms]] = {}
+    for frame in make_frames(name):
+        vacated = own and frame.info["group"].startswith("vacancy")
+        found.setdefault("gpaw-vacancy.yaml" if vacated else "gpaw.yaml", []).append(frame)
+    return found
+
+
 def converge(name: str, python: Path, workers: int) -> None:
     """Compare the set's settings with denser ones on three frames, and write `convergence.csv`.
 
-    Energies are compared between frames, since a change that all atoms share is of no account: the mean change per
-    atom is taken off.
+    Energies are compared between the frames of one settings file, since a change that all atoms share is of no account:
+    the mean change per atom is taken off.
     """
     folder = HERE / name
-    found = make_frames(name)
-    chosen = [next(frame for frame in found if frame.info["group"] == group) for group in PROBES[name]]
-    probes = folder / "convergence-label" / "probes.extxyz"
-    probes.parent.mkdir(exist_ok=True)
-    write(probes, chosen)
-    settings = read_label_settings(folder / "gpaw.yaml")
-    base = _labels(probes, settings, "as used", python, workers)
     rows = []
-    for what, change in CHANGES[name].items():
-        denser = settings.model_copy(update={"parameters": copy.deepcopy(settings.parameters) | change})
-        rows += _differences(what, chosen, base, _labels(probes, denser, what, python, workers))
+    for file, found in parts(name).items():
+        chosen = [frame for group in PROBES[name] for frame in found if frame.info["group"] == group]
+        chosen = list({frame.info["group"]: frame for frame in reversed(chosen)}.values())[::-1]
+        probes = folder / "convergence-label" / f"{Path(file).stem}-probes.extxyz"
+        probes.parent.mkdir(exist_ok=True)
+        write(probes, chosen)
+        settings = read_label_settings(folder / file)
+        base = _labels(probes, settings, "as used", python, workers)
+        for what, change in _changes(settings, **CHANGES[name][file]).items():
+            denser = settings.model_copy(update={"parameters": copy.deepcopy(settings.parameters) | change})
+            rows += _differences(what, chosen, base, _labels(probes, denser, what, python, workers))
     with (folder / "convergence.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _changes(settings: LabelSettings, ecut: int, kpts: int) -> dict[str, dict[str, object]]:
+    mesh = "x".join([str(kpts)] * 3)
+    return {
+        f"cutoff {ecut} eV": {"mode": settings.parameters["mode"] | {"ecut": ecut}},
+        f"k-points {mesh}": {"kpts": {"size": [kpts] * 3}},
+    }
 
 
 def _labels(probes: Path, settings: LabelSettings, what: str, python: Path, workers: int) -> list[LabelRow]:
@@ -105,14 +127,19 @@ def _differences(
 
 
 def label(name: str, python: Path, workers: int) -> None:
-    """Label the frames and write the card."""
+    """Label the frames, put them into one file, and write the card."""
     folder = HERE / name
-    make_frames(name)
-    settings = read_label_settings(folder / "gpaw.yaml")
-    run = run_labelling(
-        folder / "frames.extxyz", settings, folder / f"{name}.extxyz", python=python, workers=workers, on_progress=_say
-    )
-    write_card(folder, PLANS[name], settings, run)
+    runs = {}
+    for file, found in parts(name).items():
+        settings = read_label_settings(folder / file)
+        source = folder / f"{Path(file).stem}-label" / "frames.extxyz"
+        source.parent.mkdir(exist_ok=True)
+        write(source, found)
+        out = source.with_name("labelled.extxyz")
+        runs[file] = settings, run_labelling(source, settings, out, python=python, workers=workers, on_progress=_say)
+    out = folder / f"{name}.extxyz"
+    out.write_text("".join(run.out.read_text(encoding="utf-8") for _, run in runs.values()), encoding="utf-8")
+    write_card(folder, PLANS[name], out, runs)
 
 
 def _say(row: LabelRow, done: int, total: int) -> None:

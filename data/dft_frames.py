@@ -50,6 +50,18 @@ PLANS = {
         vacancy_heats=((200, 1.000), (500, 1.010)),
         seed=202,
     ),
+    # without a Si and a C the cell still has states at the Fermi level: those frames have denser k-points of their own
+    "sic": Plan(
+        name="sic",
+        formula="SiC",
+        prototype="zincblende",
+        edge=4.38,
+        removed=(0, 1),
+        defect="a pair of vacancies",
+        heats=((300, 1.000), (800, 1.003), (1400, 1.007), (2000, 1.012)),
+        vacancy_heats=((300, 1.000), (1000, 1.003)),
+        seed=101,
+    ),
 }
 
 RATTLES = (0.03, 0.06, 0.10, 0.15, 0.20)
