@@ -12,11 +12,97 @@ from uniscreen.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from uniscreen.benchmarking import DiscoveryRun
+    from uniscreen.benchmarking.cells import Cell
+    from uniscreen.benchmarking.runner import BenchmarkRun
 
 
-@click.group()
+class _RunByDefault(click.Group):
+    """``uniscreen benchmark SPEC.yaml`` is ``uniscreen benchmark run SPEC.yaml``."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Take what is the name of a file for the argument of ``run``."""
+        if args[0] not in self.commands and (Path(args[0]).suffix or Path(args[0]).exists()):
+            args = ["run", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_RunByDefault)
 def benchmark() -> None:
-    """Measure how far a potential can be trusted."""
+    """Measure how far potentials can be trusted: benchmark SPEC.yaml compares some on your data."""
+
+
+@benchmark.command()
+@click.argument("spec_file", metavar="SPEC.yaml", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder. [default: runs/NAME of the benchmark]")
+@click.option("--seeds", type=click.IntRange(min=1), help="Instead of the spec's.")
+@click.option("--n-train", metavar="N,N,all", help="Sizes instead of the spec's.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Cells at once. [default: one a core]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--trust-model-file", is_flag=True, help="Run the code in pickled models that no card vouches for.")
+@click.option("--retry-failed", is_flag=True, help="Run cells that failed once more.")
+@click.option("--dry-run", is_flag=True, help="Print the cells, and run none.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def run(
+    spec_file: Path,
+    out: Path | None,
+    seeds: int | None,
+    n_train: str | None,
+    *,
+    dry_run: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Train and evaluate the potentials of SPEC.yaml on its data, for all its sizes and seeds.
+
+    The same command again continues, and a spec that was added to runs only what is new. 'uniscreen leaderboard' makes
+    tables, curves and a report of the folder.
+    """
+    from uniscreen.benchmarking.runner import plan, run_benchmark
+    from uniscreen.benchmarking.spec import read_spec
+
+    sizes = [int(word) if word.isdigit() else word for word in n_train.split(",")] if n_train else None
+    spec = read_spec(spec_file, seeds=seeds, n_train=sizes)
+    out = out or Path("runs") / spec.benchmark
+    if dry_run:
+        _print_cells(plan(spec, out))
+        return
+    with progress_bars(quiet=quiet) as update:
+        try:
+            found = run_benchmark(spec, out, on_cell=lambda _, done, total: update("cells", done, total), **options)
+        except KeyboardInterrupt:
+            click.echo("\nStopped. Cells that are done are recorded; the same command continues.", err=True)
+            sys.exit(130)
+    _print_run(found)
+
+
+def _print_cells(planned: list[tuple[Cell, bool]]) -> None:
+    """One row a model and regime: its sizes and how many of its cells are done."""
+    from uniscreen.cli.console import standard_output
+
+    groups: dict[tuple[str, str, str], list[tuple[Cell, bool]]] = {}
+    for cell, done in planned:
+        groups.setdefault((cell.dataset, cell.label, cell.regime), []).append((cell, done))
+    console = standard_output()
+    for (dataset, label, regime), members in groups.items():
+        sizes = sorted({cell.n_train for cell, _ in members if cell.n_train})
+        on = f" on {', '.join(map(str, sizes))}" if sizes else ""
+        n_done = sum(done for _, done in members)
+        console.print(f"{dataset}: {label}, {regime}{on}: {len(members)} cells, {n_done} done", highlight=False)
+    console.print(f"{len(planned)} cells", highlight=False)
+
+
+def _print_run(found: BenchmarkRun) -> None:
+    """Print which cells failed and why, and where the results are."""
+    failures = found.rows[found.rows["metric"] == ""]
+    for row in failures.itertuples():
+        size = "" if row.regime in {"zero-shot", "published"} else f", n_train {row.n_train}, seed {row.seed}"
+        click.echo(f"failed: {row.dataset}, {row.model}, {row.regime}{size}: {row.reason}", err=True)
+    click.echo(f"{found.total - found.failed} of {found.total} cells are done.")
+    click.echo(f"  {found.folder / 'results.csv'}\n  {found.folder / 'results.parquet'}")
+    if found.failed == found.total:
+        sys.exit(1)
 
 
 @benchmark.command()

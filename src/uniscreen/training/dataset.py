@@ -71,13 +71,13 @@ def read_data(section: DataSection, potential: Potential) -> TrainingData:
     frames = {name: _evaluated(potential, data, left_out) for name, data in read.items()}
     train = frames["train"]
     findings = _checked(train, read["train"]) if section.check_units else ()
-    train = train.at(_chosen(section, train))
+    train = train.at(chosen_places(section, train.labels))
     validation = frames.get("validation", Frames((), ()))
     known = Frames(train.labels + validation.labels, train.pretrained + validation.pretrained)
     return TrainingData(
         known=known,
         test=frames.get("test", Frames((), ())),
-        splits=_splits(section, train, len(validation)),
+        splits=splits_of(section, train.labels, len(validation)),
         left_out=tuple(left_out),
         findings=findings,
         sha256={name: data.sha256 for name, data in read.items()},
@@ -121,8 +121,8 @@ def _checked(frames: Frames, data: LabelledData) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _chosen(section: DataSection, train: Frames) -> list[int]:
-    """The places of the frames that are used: ``n_train`` of them, spread over the groups.
+def chosen_places(section: DataSection, train: Sequence[LabelledStructure]) -> list[int]:
+    """Return the places of the frames that are used: ``n_train`` of them, spread over the groups.
 
     Raises:
         InputError: there are not as many.
@@ -132,15 +132,19 @@ def _chosen(section: DataSection, train: Frames) -> list[int]:
         return list(places)
     if section.n_train > len(train):
         raise InputError(f"data.n_train is {section.n_train}, but {section.train} has {len(train)} frames to use.")
-    return sorted(training_order(train.labels, places, seed=section.split.seed)[: section.n_train])
+    return sorted(training_order(train, places, seed=section.split.seed)[: section.n_train])
 
 
-def _splits(section: DataSection, train: Frames, n_validation: int) -> tuple[Split, ...]:
-    """By a validation file, in folds, or once."""
+def splits_of(section: DataSection, train: Sequence[LabelledStructure], n_validation: int = 0) -> tuple[Split, ...]:
+    """Split by a validation file, in folds, or once; the frames of the validation file come after those of training.
+
+    Raises:
+        InputError: there is too little to hold anything out.
+    """
     rule = section.split
     if n_validation:
         held = range(len(train), len(train) + n_validation)
         return (Split(train=tuple(range(len(train))), validation=tuple(held)),)
     if rule.folds is not None:
-        return tuple(k_folds(train.labels, k=rule.folds, by=rule.by, seed=rule.seed))
-    return (split(train.labels, by=rule.by, validation=rule.validation, seed=rule.seed),)
+        return tuple(k_folds(train, k=rule.folds, by=rule.by, seed=rule.seed))
+    return (split(train, by=rule.by, validation=rule.validation, seed=rule.seed),)

@@ -31,11 +31,13 @@ class Errors:
     energy_mae_meV_per_atom: float  # noqa: N815
     energy_rmse_meV_per_atom: float  # noqa: N815
     shifted_energy_mae_meV_per_atom: float  # noqa: N815
+    shifted_energy_rmse_meV_per_atom: float  # noqa: N815
     force_mae_meV_per_A: float  # noqa: N815
     force_rmse_meV_per_A: float  # noqa: N815
     force_slope: float | None
     force_cosine: float | None
     stress_mae_GPa: float | None  # noqa: N815
+    stress_rmse_GPa: float | None  # noqa: N815
 
     @classmethod
     def of(cls, labels: Sequence[LabelledStructure], results: Sequence[SystemResult]) -> Errors:
@@ -55,11 +57,13 @@ class Errors:
             energy_mae_meV_per_atom=1000 * _mae(energy),
             energy_rmse_meV_per_atom=1000 * _rmse(energy),
             shifted_energy_mae_meV_per_atom=1000 * _mae(energy - energy.mean()),
+            shifted_energy_rmse_meV_per_atom=1000 * _rmse(energy - energy.mean()),
             force_mae_meV_per_A=1000 * _mae(predicted - true),
             force_rmse_meV_per_A=1000 * _rmse(predicted - true),
             force_slope=product / size if size else None,
             force_cosine=product / float(np.sqrt(size * own)) if size and own else None,
             stress_mae_GPa=EV_PER_CUBIC_ANGSTROM_TO_GPA * _mae(np.array(stress)) if stress else None,
+            stress_rmse_GPa=EV_PER_CUBIC_ANGSTROM_TO_GPA * _rmse(np.array(stress)) if stress else None,
         )
 
 

@@ -1,0 +1,145 @@
+"""One cell of a benchmark, in a process of its own: ``python -m uniscreen.benchmarking.cell FOLDER``.
+
+The folder holds ``cell.json``; the trained potential comes to lie in ``model``, and the rows in ``rows.json``, written
+last. What was trained is not trained again if only its evaluation was cut short.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uniscreen.benchmarking.accuracy import accuracy
+from uniscreen.benchmarking.baselines import find_baseline, train_baseline
+from uniscreen.benchmarking.cells import Cell
+from uniscreen.benchmarking.results import failed_row, row
+from uniscreen.durable import making, write_atomically
+from uniscreen.errors import InputError, UniscreenError
+from uniscreen.potentials import load_potential
+from uniscreen.structures.labels import read_labelled
+from uniscreen.training.dataset import chosen_places, splits_of
+from uniscreen.training.finetuning import finetune
+from uniscreen.training.predictions import predict
+from uniscreen.training.reference_energies import residual_shifts, total_shift
+
+if TYPE_CHECKING:
+    from uniscreen.potentials.base import Potential
+    from uniscreen.structures.labels import LabelledStructure
+
+CELL, ROWS, TRAINED, MODEL = "cell.json", "rows.json", "trained.json", "model"
+
+BATCH_SIZE = 8
+
+
+def run_cell(cell: Cell, folder: Path, *, trust_model_file: bool = False, device: str = "auto") -> list[dict[str, Any]]:
+    """Train what the cell trains, evaluate it on the test structures, and return its rows.
+
+    Raises:
+        UniscreenError: it cannot be trained, loaded or evaluated; what is wrong is said.
+    """
+    options: dict[str, Any] = {"device": device, "trust_model_file": trust_model_file}
+    seconds = _train(cell, folder, options)
+    name = str(folder / MODEL) if (folder / MODEL).exists() else cell.potential
+    potential = load_potential(name, head="" if name != cell.potential else cell.head, **options)
+    assert cell.data.test is not None
+    test = read_labelled(cell.data.test, cell.data.conventions).structures
+    predicted = predict(potential, test, batch_size=BATCH_SIZE)
+    if not predicted.results:
+        raise InputError(f"{potential.card.name} can evaluate none of the test structures: {predicted.refused[0]}")
+    places = sorted(predicted.results)
+    results = [predicted.results[place] for place in places]
+    labels = [test[place] for place in places]
+    if cell.regime == "re-referenced":
+        shifts = total_shift([one.atoms for one in labels], _shifts(cell, potential))
+        results = [one._replace(energy=one.energy + shift) for one, shift in zip(results, shifts, strict=True)]
+    metrics = accuracy(labels, results)
+    if seconds is not None:
+        metrics["training_time"] = seconds
+    left_out = ""
+    if predicted.refused:
+        place, why = next(iter(predicted.refused.items()))
+        left_out = (
+            f"{len(predicted.refused)} of {len(test)} test structures were not evaluated: {test[place].place}: {why}"
+        )
+    return [row(cell, metric, value, n_test=len(labels), reason=left_out) for metric, value in metrics.items()]
+
+
+def _train(cell: Cell, folder: Path, options: dict[str, Any]) -> float | None:
+    """Train into the folder ``model``; seconds of CPU time, also where it was done before; None for no training."""
+    if cell.recipe is None and not cell.baseline:
+        return None
+    record = folder / TRAINED
+    if record.is_file():
+        return float(json.loads(record.read_bytes())["cpu_seconds"])
+    out = folder / MODEL
+    start = _cpu_seconds()
+    if cell.recipe is not None:
+        finetune(cell.recipe, out, workers=1, restart=True, **options)
+    else:
+        shutil.rmtree(out, ignore_errors=True)
+        train, validation = drawn(cell)
+        if not find_baseline(cell.baseline).early_stopping:
+            train, validation = [*train, *validation], []
+        train_baseline(
+            cell.baseline,
+            train,
+            out,
+            validation=validation,
+            hyperparameters=cell.hyperparameters,
+            seed=cell.seed,
+            device="cuda" if options["device"] == "cuda" else "cpu",
+            seconds=3600 * cell.hours,
+        )
+    seconds = _cpu_seconds() - start
+    write_atomically(record, json.dumps({"cpu_seconds": seconds}).encode())
+    return seconds
+
+
+def drawn(cell: Cell) -> tuple[list[LabelledStructure], list[LabelledStructure]]:
+    """Return the structures that a cell trains on, and those that it validates with: the same as a recipe's."""
+    assert cell.data.train is not None
+    pool = read_labelled(cell.data.train, cell.data.conventions).structures
+    chosen = [pool[place] for place in chosen_places(cell.data, pool)]
+    (split,) = splits_of(cell.data, chosen)
+    return [chosen[place] for place in split.train], [chosen[place] for place in split.validation]
+
+
+def _shifts(cell: Cell, potential: Potential) -> dict[str, float]:
+    """The reference energies' shifts, eV an atom, that a recipe would begin with."""
+    train, _ = drawn(cell)
+    return residual_shifts(train, potential.evaluate([one.atoms for one in train], batch_size=BATCH_SIZE))
+
+
+def _cpu_seconds() -> float:
+    """CPU time of this process and of those that it has started and seen end."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def main() -> None:
+    """Run the cell of a folder; an error that is meant for the user becomes a row."""
+    import torch
+
+    torch.set_num_threads(1)
+    folder, device, trust = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "trust"
+    cell = Cell.model_validate_json((folder / CELL).read_text(encoding="utf-8"))
+    with making(folder):  # the process of a benchmark that was killed may still be at it
+        if (folder / ROWS).is_file():
+            return
+        start = time.perf_counter()
+        try:
+            rows = run_cell(cell, folder, trust_model_file=trust, device=device)
+        except UniscreenError as error:
+            rows = [failed_row(cell, str(error))]
+        seconds = round(time.perf_counter() - start, 1)
+        timed = [one | {"seconds": seconds} for one in rows]
+        write_atomically(folder / ROWS, json.dumps(timed, indent=1, ensure_ascii=False).encode())
+
+
+if __name__ == "__main__":
+    main()

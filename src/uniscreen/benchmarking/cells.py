@@ -1,0 +1,195 @@
+"""The cells of a benchmark: what each trains and evaluates, all decided before the first one runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from uniscreen.benchmarking.baselines import find_baseline
+from uniscreen.benchmarking.spec import Regime
+from uniscreen.errors import InputError
+from uniscreen.structures.labels import LabelConventions, labelled_extxyz, read_labelled
+from uniscreen.training.recipe import DataSection, Recipe, read_recipe
+from uniscreen.training.shipped import find_recipe
+from uniscreen.training.splits import split
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from uniscreen.benchmarking.spec import BenchmarkSpec, DatasetSection, ModelSection
+
+TRAINED: frozenset[Regime] = frozenset({"re-referenced", "fine-tuned", "from-scratch", "dedicated"})
+"""The regimes that use training data, and so have sizes and seeds."""
+
+
+class Cell(BaseModel):
+    """One potential in one regime, on a number of structures that a seed draws, and its test set.
+
+    ``potential`` (and its ``head``) is evaluated where nothing is trained; ``recipe`` fine-tunes; ``baseline`` names a
+    kind of dedicated model. ``n_train`` is None where nobody knows it. ``data_sha256`` are checksums of the files.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    benchmark: str
+    dataset: str
+    label: str
+    regime: Regime
+    n_train: int | None
+    seed: int
+    data: DataSection
+    data_sha256: dict[str, str]
+    properties: Path | None = None
+    potential: str = ""
+    head: str = ""
+    recipe: Recipe | None = None
+    baseline: str = ""
+    hyperparameters: dict[str, float | int | str | bool] = {}
+    source: str = "computed"
+    hours: float = 24.0
+
+    @property
+    def name(self) -> str:
+        """The name of its folder: what it is, and a checksum of all that decides its result."""
+        what = self.model_dump(mode="json", exclude={"benchmark", "hours", "source"})
+        digest = sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
+        size = "" if self.regime not in TRAINED else f"-{self.n_train}-{self.seed}"
+        words = re.sub(r"[^\w.+-]+", "-", f"{self.dataset}-{self.label}-{self.regime}{size}")
+        return f"{words}-{digest}"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set whose test structures are in a file of their own: ``n_train`` structures are left, and checksums.
+
+    ``files`` are the contents of those that have to be written: what was split off, and what was left.
+    """
+
+    name: str
+    data: DataSection
+    properties: Path | None
+    n_train: int
+    sha256: dict[str, str]
+    files: dict[Path, bytes]
+
+
+def read_datasets(spec: BenchmarkSpec, folder: Path) -> list[Dataset]:
+    """Read the files, and split the test structures off where they have no file, for which ``folder`` is the place.
+
+    Raises:
+        InputError: a file cannot be read, or holds too little to split a test set off.
+    """
+    return [_read(name, section, folder / name) for name, section in spec.datasets.items()]
+
+
+def cells(spec: BenchmarkSpec, datasets: list[Dataset]) -> list[Cell]:
+    """All cells of a benchmark, those of few structures and of the first seed first.
+
+    Raises:
+        InputError: a size is beyond the structures that there are, a recipe or a setting is wrong, or no cell is left.
+    """
+    found = [cell for dataset in datasets for cell in _cells(spec, dataset)]
+    if not found:
+        raise InputError(f"{spec.benchmark}: no model has any of the regimes {', '.join(spec.regimes)}.")
+    return sorted(found, key=lambda cell: (cell.seed, cell.n_train or 0))
+
+
+def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
+    assert section.train is not None
+    data = DataSection.model_validate(section.model_dump(include=set(DataSection.model_fields)))
+    train = read_labelled(section.train, section.conventions)
+    if section.test is not None:
+        sums = {"train": train.sha256, "test": read_labelled(section.test, section.conventions).sha256}
+        return Dataset(name, data, section.properties, len(train.structures), sums, {})
+    chosen = split(train.structures, by=section.split.by, validation=section.test_share, seed=section.split.seed)
+    parts = {"train": chosen.train, "test": chosen.validation}
+    contents = {part: labelled_extxyz([train.structures[k] for k in places]) for part, places in parts.items()}
+    paths = {part: folder / f"{part}.extxyz" for part in parts}
+    usual = dict.fromkeys(LabelConventions.__dataclass_fields__)
+    return Dataset(
+        name=name,
+        data=data.model_copy(update=paths | usual),
+        properties=section.properties,
+        n_train=len(chosen.train),
+        sha256={part: sha256(content).hexdigest() for part, content in contents.items()},
+        files={paths[part]: content for part, content in contents.items()},
+    )
+
+
+def _cells(spec: BenchmarkSpec, dataset: Dataset) -> Iterator[Cell]:
+    """The cells of one data set."""
+    for label, section in spec.models.items():
+        for regime in section.regimes or _usual_regimes(section):
+            if regime not in spec.regimes:
+                continue
+            for n_train, seed in _draws(spec, dataset) if regime in TRAINED else [(0, 0)]:
+                cell = _cell(spec, dataset, label, regime, n_train, seed)
+                recipe = _recipe(section, label, cell) if regime in {"fine-tuned", "from-scratch"} else None
+                named = {"potential": section.model or label, "head": section.head, "recipe": recipe}
+                yield cell.model_copy(update=named)
+    if "dedicated" in spec.regimes:
+        for label, dedicated in spec.dedicated.items():
+            baseline = find_baseline(dedicated.baseline or label)
+            baseline.resolved(dedicated.hyperparameters)
+            trained = {"baseline": baseline.name, "hyperparameters": dedicated.hyperparameters}
+            for n_train, seed in _draws(spec, dataset):
+                yield _cell(spec, dataset, label, "dedicated", n_train, seed).model_copy(update=trained)
+    if "published" in spec.regimes:
+        for label, published in spec.published.items():
+            given = {"potential": published.model, "head": published.head, "source": f"computed; {published.source}"}
+            yield _cell(spec, dataset, label, "published", published.n_train, 0).model_copy(update=given)
+
+
+def _usual_regimes(section: ModelSection) -> tuple[Regime, ...]:
+    """Those that need no recipe, and with one all that a universal potential can have."""
+    untrained: tuple[Regime, ...] = ("zero-shot", "re-referenced")
+    return (*untrained, "fine-tuned", "from-scratch") if section.recipe else untrained
+
+
+def _draws(spec: BenchmarkSpec, dataset: Dataset) -> list[tuple[int, int]]:
+    """The sizes, each once, with all seeds."""
+    sizes = {dataset.n_train if size == "all" else int(size) for size in spec.n_train}
+    if max(sizes) > dataset.n_train:
+        raise InputError(
+            f"n_train is {max(sizes)}, but {dataset.name} has {dataset.n_train} structures to train on. Name smaller "
+            "sizes, or all."
+        )
+    if min(sizes) < 2:
+        raise InputError("n_train is 1; expected at least 2 structures, one to train on and one to validate with.")
+    return [(size, seed) for size in sorted(sizes) for seed in range(spec.seeds)]
+
+
+def _cell(spec: BenchmarkSpec, dataset: Dataset, label: str, regime: Regime, n_train: int | None, seed: int) -> Cell:
+    rule = dataset.data.split.model_copy(update={"seed": seed})
+    drawn = n_train if regime in TRAINED else None
+    return Cell(
+        benchmark=spec.benchmark,
+        dataset=dataset.name,
+        label=label,
+        regime=regime,
+        n_train=n_train,
+        seed=seed,
+        data=dataset.data.model_copy(update={"n_train": drawn, "split": rule}),
+        data_sha256=dataset.sha256,
+        properties=dataset.properties,
+        hours=spec.cell_hours,
+    )
+
+
+def _recipe(section: ModelSection, label: str, cell: Cell) -> Recipe:
+    """The recipe of a model with what the cell decides: data, seed, and no checks, which a benchmark makes itself."""
+    if not section.recipe:
+        raise InputError(f"models.{label} has no recipe, which {cell.regime} needs, e.g. recipe: chgnet-quick.")
+    settings = [f"{key}={json.dumps(value)}" for key, value in section.settings.items()]
+    decided = [f"model={json.dumps(section.model or label)}", f"head={json.dumps(section.head)}", f"seed={cell.seed}"]
+    decided += ["checks.run=false"] + (["strategy={kind: scratch}"] if cell.regime == "from-scratch" else [])
+    recipe = read_recipe(find_recipe(Path(section.recipe)), [*settings, *decided])
+    if recipe.ensemble.members > 1 or recipe.data.split.folds is not None:
+        raise InputError(f"models.{label}: a benchmark trains one potential a seed; its recipe makes several.")
+    return recipe.model_copy(update={"data": cell.data})

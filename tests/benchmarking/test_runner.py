@@ -1,0 +1,166 @@
+"""Benchmarks that run: their numbers against direct evaluation, and what becomes of cells that fail or are stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from finetuning_frames import SHIFTS, write_labelled
+from uniscreen.benchmarking.results import TYPES
+from uniscreen.benchmarking.runner import plan, run_benchmark
+from uniscreen.benchmarking.spec import BenchmarkSpec
+from uniscreen.errors import InputError, ResumeError
+from uniscreen.structures.labels import read_labelled
+
+MODEL = "chgnet-0.3.0"
+
+CALCULATORS = """
+import os, signal, time
+from ase.calculators.lj import LennardJones
+
+class Killed(LennardJones):
+    def calculate(self, *arguments, **named):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Slow(LennardJones):
+    def calculate(self, *arguments, **named):
+        open(os.environ["STARTED"], "w").close()
+        time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def files(loaded, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frames")
+    potential = loaded(MODEL)
+    train = write_labelled(folder / "train.extxyz", potential, count=15)
+    return {"train": train, "test": write_labelled(folder / "test.extxyz", potential, count=5, seed=1)}
+
+
+@pytest.fixture
+def calculators(tmp_path, monkeypatch):
+    (tmp_path / "bad_calculators.py").write_text(CALCULATORS, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("STARTED", str(tmp_path / "started"))
+    return tmp_path
+
+
+def spec(files, **changes):
+    usual = {"benchmark": "trial", "datasets": {"salt": files}, "n_train": [10], "seeds": 1}
+    return BenchmarkSpec.model_validate(usual | changes)
+
+
+def value(rows, regime, metric, **where):
+    chosen = rows[(rows["regime"] == regime) & (rows["metric"] == metric)]
+    for column, wanted in where.items():
+        chosen = chosen[chosen[column] == wanted]
+    (found,) = chosen["value"]
+    return found
+
+
+def test_every_regime_gives_the_numbers_of_its_potential(files, loaded, tmp_path):
+    models = {MODEL: {"recipe": "chgnet-quick", "settings": {"optimiser.steps": 3, "strategy": {"kind": "delta"}}}}
+    run = run_benchmark(spec(files, models=models, regimes=["zero-shot", "re-referenced", "fine-tuned"]), tmp_path)
+    assert (run.failed, run.total) == (0, 3)
+    rows = run.rows
+    assert list(rows.columns) == list(TYPES)
+    assert set(rows["n_test"]) == {5}
+
+    test = read_labelled(files["test"]).structures
+    results = loaded(MODEL).evaluate([one.atoms for one in test])
+    errors = np.array([(r.energy - one.energy) / len(one.atoms) for r, one in zip(results, test, strict=True)])
+    assert value(rows, "zero-shot", "energy_mae") == pytest.approx(1000 * abs(errors).mean(), rel=1e-4)
+    assert abs(errors.mean() - -sum(SHIFTS.values()) / 2) < 0.2
+    forces = np.concatenate([(r.forces - one.forces).ravel() for r, one in zip(results, test, strict=True)])
+    assert value(rows, "zero-shot", "force_mae") == pytest.approx(1000 * abs(forces).mean(), rel=1e-4)
+    assert value(rows, "re-referenced", "force_mae") == value(rows, "zero-shot", "force_mae")
+
+    (summary,) = (tmp_path / "cells").glob("*fine-tuned*/model/summary.json")
+    stages = json.loads(summary.read_text(encoding="utf-8"))["errors"]["test"]
+    for regime, stage in (("re-referenced", "rereferenced"), ("fine-tuned", "trained")):
+        assert value(rows, regime, "energy_mae") == pytest.approx(stages[stage]["energy_mae_meV_per_atom"], rel=1e-3)
+    assert value(rows, "fine-tuned", "training_time") > 0.5
+    assert not (rows["metric"] == "training_time")[rows["regime"] != "fine-tuned"].any()
+
+    read = pd.read_parquet(tmp_path / "results.parquet")
+    pd.testing.assert_frame_equal(read, rows)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(
+            tmp_path / "results.csv",
+            dtype=TYPES,
+            keep_default_na=False,
+            na_values={"value": "", "n_test": "", "n_train": ""},
+        ),
+        rows,
+        check_dtype=False,
+    )
+
+
+def test_cells_that_are_done_are_not_run_again(files, tmp_path):
+    first = run_benchmark(spec(files, models={MODEL: {}}, regimes=["zero-shot", "re-referenced"]), tmp_path)
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("cells/*/rows.json")}
+    told = []
+    more = spec(files, models={MODEL: {}}, regimes=["zero-shot", "re-referenced"], n_train=[10, 12], benchmark="new")
+    assert [done for _, done in plan(more, tmp_path)] == [True, True, False]
+    second = run_benchmark(more, tmp_path, on_cell=lambda cell, *_: told.append(cell.n_train))
+    assert told == [12]
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    assert set(second.rows["benchmark"]) == {"new"}
+    assert len(second.rows) == len(first.rows) + (first.rows["regime"] == "re-referenced").sum()
+
+
+def test_a_cell_that_fails_is_a_row_with_its_reason(files, calculators, tmp_path):
+    models = {name: {"model": f"ase:bad_calculators:{name}"} for name in ("Killed", "Nothing")}
+    chosen = spec(files, models=models | {MODEL: {}}, regimes=["zero-shot"])
+    run = run_benchmark(chosen, tmp_path / "out", trust_model_file=True, workers=1)
+    assert (run.failed, run.total) == (2, 3)
+    failed = run.rows[run.rows["status"] == "failed"].set_index("model")
+    assert list(failed["metric"]) == ["", ""]
+    assert failed["value"].isna().all()
+    assert "signal 9" in failed.loc["Killed", "reason"]
+    assert "Nothing" in failed.loc["Nothing", "reason"]
+    told = []
+    run_benchmark(chosen, tmp_path / "out", on_cell=lambda cell, *_: told.append(cell.label))
+    assert told == []
+    again = run_benchmark(chosen, tmp_path / "out", retry_failed=True, on_cell=lambda cell, *_: told.append(cell.label))
+    assert sorted(told) == ["Killed", "Nothing"]
+    reasons = again.rows[again.rows["status"] == "failed"].set_index("model")["reason"]
+    assert "--trust-model-file" in reasons["Killed"]
+
+
+def test_a_cell_that_takes_too_long_is_ended(files, calculators, tmp_path):
+    models = {"slow": {"model": "ase:bad_calculators:Slow"}}
+    chosen = spec(files, models=models, regimes=["zero-shot"], cell_hours=4 / 3600)
+    run = run_benchmark(chosen, tmp_path / "out", trust_model_file=True)
+    assert list(run.rows["reason"]) == ["it was not done after 0.00111111 hours (cell_hours)"]
+
+
+def test_a_benchmark_that_is_stopped_continues(files, calculators, tmp_path):
+    """An interrupt ends the cells that run and records none of them as failed."""
+    text = spec(files, models={"slow": {"model": "ase:bad_calculators:Slow"}, MODEL: {}}, regimes=["zero-shot"])
+    (tmp_path / "spec.yaml").write_text(text.as_yaml(), encoding="utf-8")
+    command = [sys.executable, "-m", "uniscreen", "benchmark", str(tmp_path / "spec.yaml"), "-o", str(tmp_path / "out")]
+    process = subprocess.Popen([*command, "--trust-model-file", "--workers", "2"], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while not ((calculators / "started").exists() and list(tmp_path.glob("out/cells/*/rows.json"))):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    with pytest.raises(ResumeError, match="Another process"):
+        run_benchmark(text, tmp_path / "out")
+    process.send_signal(2)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped" in printed
+    assert [done for _, done in plan(text, tmp_path / "out")] == [False, True]
+
+
+def test_wrong_input_leaves_nothing(files, tmp_path):
+    with pytest.raises(InputError, match="n_train is 100"):
+        run_benchmark(spec(files, models={MODEL: {}}, regimes=["re-referenced"], n_train=[100]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
