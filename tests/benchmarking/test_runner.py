@@ -164,3 +164,18 @@ def test_wrong_input_leaves_nothing(files, tmp_path):
     with pytest.raises(InputError, match="n_train is 100"):
         run_benchmark(spec(files, models={MODEL: {}}, regimes=["re-referenced"], n_train=[100]), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_other_structures_are_compared_by_forces_alone(files, tmp_path):
+    elsewhere = {"same": files["test"], "none": files["train"].with_name("argon.extxyz")}
+    elsewhere["none"].write_text(
+        '1\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:forces:R:3 energy=0.0\nAr 0 0 0 0 0 0\n'
+    )
+    chosen = spec({**files, "elsewhere": elsewhere}, models={MODEL: {}}, regimes=["zero-shot"])
+    rows = run_benchmark(chosen, tmp_path).rows
+    assert value(rows, "zero-shot", "force_mae:same") == value(rows, "zero-shot", "force_mae")
+    assert value(rows, "zero-shot", "stress_mae:same") == value(rows, "zero-shot", "stress_mae")
+    assert "energy_mae:same" not in set(rows["metric"])
+    (missing,) = rows[rows["metric"] == "force_mae:none"].itertuples()
+    assert (missing.status, missing.n_test) == ("failed", 0)
+    assert "neighbour" in missing.reason

@@ -7,6 +7,7 @@ last. What was trained is not trained again if only its evaluation was cut short
 from __future__ import annotations
 
 import json
+import math
 import resource
 import shutil
 import sys
@@ -28,6 +29,8 @@ from uniscreen.training.predictions import predict
 from uniscreen.training.reference_energies import residual_shifts, total_shift
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from uniscreen.potentials.base import Potential
     from uniscreen.structures.labels import LabelledStructure
 
@@ -60,13 +63,25 @@ def run_cell(cell: Cell, folder: Path, *, trust_model_file: bool = False, device
     metrics = accuracy(labels, results)
     if seconds is not None:
         metrics["training_time"] = seconds
-    left_out = ""
-    if predicted.refused:
-        place, why = next(iter(predicted.refused.items()))
-        left_out = (
-            f"{len(predicted.refused)} of {len(test)} test structures were not evaluated: {test[place].place}: {why}"
-        )
-    return [row(cell, metric, value, n_test=len(labels), reason=left_out) for metric, value in metrics.items()]
+    refused = [f"{test[place].place}: {why}" for place, why in predicted.refused.items()]
+    left_out = f"{len(refused)} of {len(test)} test structures were not evaluated: {refused[0]}" if refused else ""
+    rows = [row(cell, metric, value, n_test=len(labels), reason=left_out) for metric, value in metrics.items()]
+    return [*rows, *_elsewhere(cell, potential)]
+
+
+def _elsewhere(cell: Cell, potential: Potential) -> Iterator[dict[str, Any]]:
+    """The rows of other structures; their energies may be counted from other atoms, so they are not compared."""
+    for name, path in cell.elsewhere.items():
+        structures = read_labelled(path).structures
+        predicted = predict(potential, structures, batch_size=BATCH_SIZE)
+        places = sorted(predicted.results)
+        if not places:
+            yield row(cell, f"force_mae:{name}", math.nan, n_test=0, reason=predicted.refused[0])
+            continue
+        metrics = accuracy([structures[k] for k in places], [predicted.results[k] for k in places])
+        for metric, value in metrics.items():
+            if metric.startswith(("force", "stress")):
+                yield row(cell, f"{metric}:{name}", value, n_test=len(places))
 
 
 def _train(cell: Cell, folder: Path, options: dict[str, Any]) -> float | None:

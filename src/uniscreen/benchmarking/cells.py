@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from uniscreen.benchmarking.baselines import find_baseline
 from uniscreen.benchmarking.spec import Regime
+from uniscreen.durable import sha256_of
 from uniscreen.errors import InputError
 from uniscreen.structures.labels import LabelConventions, labelled_extxyz, read_labelled
 from uniscreen.training.recipe import DataSection, Recipe, read_recipe
@@ -46,6 +47,7 @@ class Cell(BaseModel):
     data: DataSection
     data_sha256: dict[str, str]
     properties: Path | None = None
+    elsewhere: dict[str, Path] = {}
     potential: str = ""
     head: str = ""
     recipe: Recipe | None = None
@@ -73,7 +75,7 @@ class Dataset:
 
     name: str
     data: DataSection
-    properties: Path | None
+    section: DatasetSection
     n_train: int
     sha256: dict[str, str]
     files: dict[Path, bytes]
@@ -104,9 +106,13 @@ def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
     assert section.train is not None
     data = DataSection.model_validate(section.model_dump(include=set(DataSection.model_fields)))
     train = read_labelled(section.train, section.conventions)
+    others = {name: read_labelled(path).sha256 for name, path in section.elsewhere.items()}
+    if section.properties is not None:
+        others["properties"] = sha256_of(section.properties)
     if section.test is not None:
-        sums = {"train": train.sha256, "test": read_labelled(section.test, section.conventions).sha256}
-        return Dataset(name, data, section.properties, len(train.structures), sums, {})
+        test = read_labelled(section.test, section.conventions)
+        sums = {"train": train.sha256, "test": test.sha256, **others}
+        return Dataset(name, data, section, len(train.structures), sums, {})
     chosen = split(train.structures, by=section.split.by, validation=section.test_share, seed=section.split.seed)
     parts = {"train": chosen.train, "test": chosen.validation}
     contents = {part: labelled_extxyz([train.structures[k] for k in places]) for part, places in parts.items()}
@@ -115,9 +121,9 @@ def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
     return Dataset(
         name=name,
         data=data.model_copy(update=paths | usual),
-        properties=section.properties,
+        section=section,
         n_train=len(chosen.train),
-        sha256={part: sha256(content).hexdigest() for part, content in contents.items()},
+        sha256={part: sha256(content).hexdigest() for part, content in contents.items()} | others,
         files={paths[part]: content for part, content in contents.items()},
     )
 
@@ -177,7 +183,8 @@ def _cell(spec: BenchmarkSpec, dataset: Dataset, label: str, regime: Regime, n_t
         seed=seed,
         data=dataset.data.model_copy(update={"n_train": drawn, "split": rule}),
         data_sha256=dataset.sha256,
-        properties=dataset.properties,
+        properties=dataset.section.properties,
+        elsewhere=dataset.section.elsewhere,
         hours=spec.cell_hours,
     )
 

@@ -1,6 +1,6 @@
 """What benchmarks measure: each quantity with its unit and the direction in which it is better.
 
-A metric is the name of a quantity, or ``quantity:crystal`` where it belongs to one crystal of several.
+A metric is the name of a quantity, or ``quantity:name`` where it belongs to one crystal of several or to other data.
 """
 
 from __future__ import annotations

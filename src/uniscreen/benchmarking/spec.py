@@ -27,11 +27,13 @@ class DatasetSection(DataSection):
     """Files of labelled structures, as in a recipe.
 
     Without ``test``, whole groups of ``train``, about the share ``test_share`` of its frames, are the test set and
-    train nothing. ``properties`` is a file of crystals to measure properties of.
+    train nothing. ``properties`` is a file of crystals to measure properties of. ``elsewhere`` are files of other
+    labelled structures, by name, on which forces and stresses are compared too: what training made of them.
     """
 
     test_share: Share = 0.3
     properties: Path | None = None
+    elsewhere: dict[Label, Path] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _what_the_benchmark_decides(self) -> DatasetSection:
