@@ -9,7 +9,7 @@ import pytest
 import torch
 from ase.build import bulk
 from ase.filters import FrechetCellFilter
-from ase.optimize import FIRE
+from ase.optimize import BFGS, FIRE
 from scipy.optimize import minimize_scalar
 from toy_potentials import LennardJones, lennard_jones
 
@@ -104,6 +104,21 @@ def test_the_end_is_that_of_ase(fmax: float) -> None:
         assert optimizer.nsteps <= ours.n_steps <= optimizer.nsteps + 1
         if ours.n_steps == optimizer.nsteps:
             assert_same_geometry(ours.atoms, atoms, 1e-6)
+
+
+@pytest.mark.parametrize("optimiser", ["lbfgs", "fire"])
+def test_in_a_cell_that_is_kept_the_atoms_end_where_ase_has_them(optimiser: Optimiser) -> None:
+    potential, crystals = LennardJones(), lj_crystals()
+    settings = RelaxationSettings(1e-4, optimiser=optimiser, relax_cell=False)
+    for start, ours in zip(crystals, relax(potential, crystals, settings), strict=True):
+        atoms = start.copy()
+        atoms.calc = potential.calculator()
+        BFGS(atoms, logfile=None).run(fmax=1e-4, steps=500)
+        assert ours.status == "ok"
+        np.testing.assert_array_equal(ours.atoms.cell.array, start.cell.array)
+        assert ours.max_force < 1e-4
+        assert ours.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
+        assert ours.max_stress > 1e-3  # which is not asked about
 
 
 @pytest.mark.parametrize("name", ["quinary", "Al slab", "Na"])

@@ -111,8 +111,10 @@ class InFlightRelaxer:
         assert evaluation.stress is not None
         force = evaluation.forces.norm(dim=1)
         max_force = force.new_zeros(graph.n_systems).scatter_reduce_(0, graph.system, force, "amax")
-        cell_force = log_strain_force(geometry.log_strain, gradient, evaluation.stress, graph.volumes)
-        cell_force = cell_force / geometry.n_atoms[:, None, None]
+        cell_force = torch.zeros_like(geometry.log_strain)
+        if self.settings.relax_cell:
+            cell_force = log_strain_force(geometry.log_strain, gradient, evaluation.stress, graph.volumes)
+            cell_force = cell_force / geometry.n_atoms[:, None, None]
         atom_force = torch.einsum("ni,nij->nj", evaluation.forces, gradient[graph.system])
         residual = cell_force.norm(dim=2).amax(dim=1).maximum(max_force)
         residual = residual.scatter_reduce(0, graph.system, atom_force.norm(dim=1), "amax")
@@ -274,7 +276,7 @@ def relax(
     *,
     limit: float | None = None,
 ) -> list[Relaxation]:
-    """Relax positions and cells of all structures, in order; batches take the work ``limit``, or that of the device.
+    """Relax all structures, in order, with their cells by default; batches take the work ``limit``, or the device's.
 
     A structure that cannot be relaxed has a status and a reason; none raises.
     """

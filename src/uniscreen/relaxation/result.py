@@ -19,12 +19,14 @@ class RelaxationSettings:
 
     ``fmax`` (eV/Å) bounds the force on every atom, in the frame of the crystal and in the undeformed one of ASE's
     FrechetCellFilter, and, as there, every row of the cell's log-strain gradient divided by the number of atoms (eV).
-    ``max_steps`` optimiser steps; 0 evaluates only.
+    ``max_steps`` optimiser steps; 0 evaluates only. Without ``relax_cell`` atoms move in the cell as given, and only
+    they are judged.
     """
 
     fmax: float = 0.05
     max_steps: int = 500
     optimiser: Optimiser = "lbfgs"
+    relax_cell: bool = True
 
 
 @dataclass(frozen=True)
