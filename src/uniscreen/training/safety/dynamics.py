@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.md.verlet import VelocityVerlet
 
-    from uniscreen.training.safety.subject import Equilibrium, Subject
+    from uniscreen.potentials.base import Potential
+    from uniscreen.training.safety.subject import Subject
 
 TEMPERATURE = 300.0
 """K, about which the dynamics is once energy is spread evenly."""
@@ -38,21 +39,15 @@ def drift(subject: Subject) -> tuple[Measurement]:
     """The size of the slope of the total energy with time, meV/atom/ps."""
     start = min(subject.equilibria, key=lambda one: len(one.atoms))
     atoms = _enlarged(start.atoms)
-    step = time_step(atoms)
-    _thermalise(atoms, start)
-    atoms.calc = subject.potential.calculator()
-    n_steps = max(3 * SAMPLED_EVERY, round(1000 * subject.md_ps / step))
     what = f"{len(atoms)} atoms of {start.place}"
-    run = _run(atoms, step, n_steps)
+    run = run_nve(subject.potential, atoms, subject.md_ps, on_sites=start.is_parent)
     if run.broken:
         return (Measurement(None, f"{what}: {run.broken}"),)
-    times, energies = np.array(run.times), 1000 * np.array(run.energies)
-    slope, height = np.polyfit(times, energies, 1)
-    spread = float(np.std(energies - slope * times - height))
+    slope, spread = run.drift()
     return (
         Measurement(
-            abs(float(slope)),
-            f"{times[-1]:g} ps in steps of {step:g} fs at {np.mean(run.temperatures):.0f} K, {what}; "
+            abs(slope),
+            f"{run.times[-1]:g} ps in steps of {time_step(atoms):g} fs at {np.mean(run.temperatures):.0f} K, {what}; "
             f"{slope:+.3f}, spread about the line {spread:.3f} meV/atom",
         ),
     )
@@ -63,7 +58,7 @@ def time_step(atoms: Atoms) -> float:
     return 0.5 if (atoms.numbers == 1).any() else 2.0
 
 
-class _Run:
+class Trajectory:
     """What is recorded along the way: times in ps, energies in eV/atom, temperatures in K, and what ended it early."""
 
     def __init__(self) -> None:
@@ -86,15 +81,29 @@ class _Run:
         elif contact is not None:
             self.broken = f"{contact} after {time:.2f} ps"
 
+    def drift(self) -> tuple[float, float]:
+        """The slope of a line through the total energies, meV/atom/ps, and their spread about it, meV/atom."""
+        times, energies = np.array(self.times), 1000 * np.array(self.energies)
+        slope, height = np.polyfit(times, energies, 1)
+        return float(slope), float(np.std(energies - slope * times - height))
 
-def _run(atoms: Atoms, step: float, n_steps: int) -> _Run:
-    """Run velocity Verlet until the end, or until the structure breaks."""
+
+def run_nve(potential: Potential, start: Atoms, ps: float, *, on_sites: bool) -> Trajectory:
+    """Run velocity Verlet at about 300 K until the end, or until the structure breaks; the same each time.
+
+    ``on_sites``: the atoms are at rest on sites of high symmetry, so that half of what they are given will turn into
+    potential energy.
+    """
     from ase.md.verlet import VelocityVerlet
 
     from uniscreen.errors import StructureError
 
+    atoms, step = start.copy(), time_step(start)
+    _thermalise(atoms, 2 * TEMPERATURE if on_sites else TEMPERATURE)
+    atoms.calc = potential.calculator()
+    n_steps = max(3 * SAMPLED_EVERY, round(1000 * ps / step))
     dynamics: VelocityVerlet = VelocityVerlet(atoms, timestep=step * units.fs)
-    run = _Run()
+    run = Trajectory()
     run.record(atoms, 0.0)
     for done in range(SAMPLED_EVERY, n_steps + 1, SAMPLED_EVERY):
         try:
@@ -108,9 +117,8 @@ def _run(atoms: Atoms, step: float, n_steps: int) -> _Run:
     return run
 
 
-def _thermalise(atoms: Atoms, start: Equilibrium) -> None:
-    """Random velocities; on sites of high symmetry twice as hot, since half will turn into potential energy."""
-    temperature = 2 * TEMPERATURE if start.is_parent else TEMPERATURE
+def _thermalise(atoms: Atoms, temperature: float) -> None:
+    """Random velocities of a temperature in K, without a drift of the whole."""
     masses = atoms.get_masses()[:, None]
     momenta = np.random.default_rng(0).normal(size=(len(atoms), 3)) * np.sqrt(masses * units.kB * temperature)
     atoms.set_momenta(momenta - masses * momenta.sum(axis=0) / masses.sum())
