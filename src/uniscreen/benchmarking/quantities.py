@@ -1,6 +1,7 @@
 """What benchmarks measure: each quantity with its unit and the direction in which it is better.
 
-A metric is the name of a quantity, or ``quantity:name`` where it belongs to one crystal of several or to other data.
+A metric is the name of a quantity, or ``quantity:name`` where it belongs to one crystal of several or to other data; a
+surface or a point of the Brillouin zone follows the crystal's name: ``surface_energy:bcc(110)``, ``phonon_frequency:bcc N``.
 """
 
 from __future__ import annotations
@@ -41,10 +42,13 @@ QUANTITIES = {
         Quantity("volume_error", "error of the volume at rest", "%", "lower"),
         Quantity("bulk_modulus", "bulk modulus", "GPa", "no direction"),
         Quantity("bulk_modulus_error", "error of the bulk modulus", "%", "lower"),
-        Quantity("c11", "elastic constant C11", "GPa", "no direction"),
-        Quantity("c12", "elastic constant C12", "GPa", "no direction"),
-        Quantity("c44", "elastic constant C44", "GPa", "no direction"),
+        *(
+            Quantity(f"c{i}{j}", f"elastic constant C{i}{j}", "GPa", "no direction")
+            for i in range(1, 7)
+            for j in range(i, 7)
+        ),
         Quantity("elastic_error", "mean error of the elastic constants", "%", "lower"),
+        Quantity("phonon_frequency", "highest phonon frequency at a point", "THz", "no direction"),
         Quantity("phonon_mae", "phonon frequencies MAE", "THz", "lower"),
         Quantity("imaginary_modes", "imaginary phonon modes", "1", "lower"),
         Quantity("vacancy_energy", "vacancy formation energy", "eV", "no direction"),
