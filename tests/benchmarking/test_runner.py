@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from finetuning_frames import SHIFTS, write_labelled
+from uniscreen.benchmarking.physics import measure, read_properties
 from uniscreen.benchmarking.results import TYPES
 from uniscreen.benchmarking.runner import plan, run_benchmark
 from uniscreen.benchmarking.spec import BenchmarkSpec
@@ -43,6 +44,18 @@ def files(loaded, tmp_path_factory):
     return {"train": train, "test": write_labelled(folder / "test.extxyz", potential, count=5, seed=1)}
 
 
+PROPERTIES = """
+[crystals.rocksalt]
+prototype = "rocksalt"
+formula = "NaCl"
+a_A = 5.69
+
+[crystals.rocksalt.equation_of_state]
+volume_A3_per_atom = 22.0
+source = "a round number"
+"""
+
+
 @pytest.fixture
 def calculators(tmp_path, monkeypatch):
     (tmp_path / "bad_calculators.py").write_text(CALCULATORS, encoding="utf-8")
@@ -66,11 +79,15 @@ def value(rows, regime, metric, **where):
 
 def test_every_regime_gives_the_numbers_of_its_potential(files, loaded, tmp_path):
     models = {MODEL: {"recipe": "chgnet-quick", "settings": {"optimiser.steps": 3, "strategy": {"kind": "delta"}}}}
-    run = run_benchmark(spec(files, models=models, regimes=["zero-shot", "re-referenced", "fine-tuned"]), tmp_path)
+    properties = tmp_path / "salt.toml"
+    properties.write_text(PROPERTIES, encoding="utf-8")
+    regimes = ["zero-shot", "re-referenced", "fine-tuned"]
+    run = run_benchmark(spec({**files, "properties": properties}, models=models, regimes=regimes), tmp_path)
     assert (run.failed, run.total) == (0, 3)
     rows = run.rows
     assert list(rows.columns) == list(TYPES)
-    assert set(rows["n_test"]) == {5}
+    of_crystals = rows["metric"].str.contains(":")
+    assert set(rows.loc[~of_crystals, "n_test"]) == {5}
 
     test = read_labelled(files["test"]).structures
     results = loaded(MODEL).evaluate([one.atoms for one in test])
@@ -87,6 +104,11 @@ def test_every_regime_gives_the_numbers_of_its_potential(files, loaded, tmp_path
         assert value(rows, regime, "energy_mae") == pytest.approx(stages[stage]["energy_mae_meV_per_atom"], rel=1e-3)
     assert value(rows, "fine-tuned", "training_time") > 0.5
     assert not (rows["metric"] == "training_time")[rows["regime"] != "fine-tuned"].any()
+
+    assert set(rows.loc[of_crystals, "regime"]) == {"zero-shot", "fine-tuned"}
+    (volume,) = [one for one in measure(loaded(MODEL), read_properties(properties)) if one.metric == "volume:rocksalt"]
+    assert value(rows, "zero-shot", "volume:rocksalt") == pytest.approx(volume.value, rel=1e-6)
+    assert value(rows, "zero-shot", "volume_error:rocksalt") == pytest.approx(100 * abs(volume.value - 22) / 22)
 
     read = pd.read_parquet(tmp_path / "results.parquet")
     pd.testing.assert_frame_equal(read, rows)

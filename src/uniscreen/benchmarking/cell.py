@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from uniscreen.benchmarking.accuracy import accuracy
 from uniscreen.benchmarking.baselines import find_baseline, train_baseline
 from uniscreen.benchmarking.cells import Cell
+from uniscreen.benchmarking.physics import measure, read_properties
 from uniscreen.benchmarking.results import failed_row, row
 from uniscreen.durable import making, write_atomically
 from uniscreen.errors import InputError, UniscreenError
@@ -66,7 +67,14 @@ def run_cell(cell: Cell, folder: Path, *, trust_model_file: bool = False, device
     refused = [f"{test[place].place}: {why}" for place, why in predicted.refused.items()]
     left_out = f"{len(refused)} of {len(test)} test structures were not evaluated: {refused[0]}" if refused else ""
     rows = [row(cell, metric, value, n_test=len(labels), reason=left_out) for metric, value in metrics.items()]
-    return [*rows, *_elsewhere(cell, potential)]
+    return [*rows, *_elsewhere(cell, potential), *_physics(cell, potential)]
+
+
+def _physics(cell: Cell, potential: Potential) -> Iterator[dict[str, Any]]:
+    """The rows of the properties of crystals, which other energies of reference do not change."""
+    if cell.properties is not None and cell.regime != "re-referenced":
+        for one in measure(potential, read_properties(cell.properties)):
+            yield row(cell, one.metric, one.value, n_test=one.n, reason=one.reason)
 
 
 def _elsewhere(cell: Cell, potential: Potential) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from uniscreen.benchmarking.baselines import find_baseline
+from uniscreen.benchmarking.physics import read_properties, require_measurable
 from uniscreen.benchmarking.spec import Regime
 from uniscreen.durable import sha256_of
 from uniscreen.errors import InputError
@@ -86,6 +87,7 @@ def read_datasets(spec: BenchmarkSpec, folder: Path) -> list[Dataset]:
 
     Raises:
         InputError: a file cannot be read, or holds too little to split a test set off.
+        MissingPackageError: phonons are asked for, and phonopy is not installed.
     """
     return [_read(name, section, folder / name) for name, section in spec.datasets.items()]
 
@@ -108,6 +110,7 @@ def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
     train = read_labelled(section.train, section.conventions)
     others = {name: read_labelled(path).sha256 for name, path in section.elsewhere.items()}
     if section.properties is not None:
+        require_measurable(read_properties(section.properties))
         others["properties"] = sha256_of(section.properties)
     if section.test is not None:
         test = read_labelled(section.test, section.conventions)

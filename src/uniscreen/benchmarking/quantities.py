@@ -1,7 +1,8 @@
 """What benchmarks measure: each quantity with its unit and the direction in which it is better.
 
-A metric is the name of a quantity, or ``quantity:name`` where it belongs to one crystal of several or to other data; a
-surface or a point of the Brillouin zone follows the crystal's name: ``surface_energy:bcc(110)``, ``phonon_frequency:bcc N``.
+A metric is the name of a quantity, or ``quantity:name`` where it belongs to one crystal of several or to other data. A
+surface or a point of the Brillouin zone follows the crystal's name: ``surface_energy:bcc(110)``,
+``phonon_frequency:bcc N``.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ TYPES = {
 """The columns in their order; the README of benchmarks' results says what they are."""
 
 
-def row(cell: Cell, metric: str, value: float, *, n_test: int, reason: str = "") -> dict[str, Any]:
+def row(cell: Cell, metric: str, value: float, *, n_test: int | None, reason: str = "") -> dict[str, Any]:
     """A row of a metric; a value that is not finite is a metric that failed, for the reason given."""
     there = math.isfinite(value)
     return _of(cell) | {

@@ -5,8 +5,8 @@
 """
 
 from uniscreen.benchmarking.physics.measurement import Measurement
-from uniscreen.benchmarking.physics.measuring import measure
+from uniscreen.benchmarking.physics.measuring import measure, require_measurable
 from uniscreen.benchmarking.physics.properties import Properties
 from uniscreen.benchmarking.physics.properties_file import read_properties
 
-__all__ = ["Measurement", "Properties", "measure", "read_properties"]
+__all__ = ["Measurement", "Properties", "measure", "read_properties", "require_measurable"]

@@ -28,14 +28,19 @@ def measure(
         MissingPackageError: phonons are asked for, and phonopy is not installed.
         InputError: the potential cannot be evaluated at all.
     """
-    if any(crystal.phonons is not None for crystal in properties.crystals.values()):
-        phonons.require_phonopy()
+    require_measurable(properties)
     measured = []
     for probe in probes(potential, properties):
         if on_progress is not None:
             on_progress(probe.what)
         measured += probe.run()
     return measured
+
+
+def require_measurable(properties: Properties) -> None:
+    """Raise MissingPackageError if phonons are asked for, and phonopy is not installed."""
+    if any(crystal.phonons is not None for crystal in properties.crystals.values()):
+        phonons.require_phonopy()
 
 
 def probes(potential: Potential, properties: Properties) -> Iterator[Probe]:
