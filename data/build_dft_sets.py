@@ -39,7 +39,7 @@ PROBES = {
 
 CHANGES = {
     "nacl": {"gpaw.yaml": {"ecut": 900, "kpts": 4}},
-    "sic": {"gpaw.yaml": {"ecut": 800, "kpts": 6}, "gpaw-vacancy.yaml": {"ecut": 800, "kpts": 10}},
+    "sic": {"gpaw.yaml": {"ecut": 800, "kpts": 6}, "gpaw-vacancy.yaml": {"ecut": 800, "kpts": 8}},
 }
 """What the convergence test makes denser, one at a time: the cutoff (eV), and the k-points along each axis."""
 
