@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from uniscreen.benchmarking.baselines import find_baseline
 from uniscreen.benchmarking.physics import read_properties, require_measurable
-from uniscreen.benchmarking.spec import Regime
+from uniscreen.benchmarking.result_columns import COMPUTED, Regime
 from uniscreen.durable import sha256_of
 from uniscreen.errors import InputError
 from uniscreen.structures.labels import LabelConventions, labelled_extxyz, read_labelled
@@ -54,7 +54,7 @@ class Cell(BaseModel):
     recipe: Recipe | None = None
     baseline: str = ""
     hyperparameters: dict[str, float | int | str | bool] = {}
-    source: str = "computed"
+    source: str = COMPUTED
     hours: float = 24.0
 
     @property
@@ -151,7 +151,7 @@ def _cells(spec: BenchmarkSpec, dataset: Dataset) -> Iterator[Cell]:
                 yield _cell(spec, dataset, label, "dedicated", n_train, seed).model_copy(update=trained)
     if "published" in spec.regimes:
         for label, published in spec.published.items():
-            given = {"potential": published.model, "head": published.head, "source": f"computed; {published.source}"}
+            given = {"potential": published.model, "head": published.head, "source": f"{COMPUTED}; {published.source}"}
             yield _cell(spec, dataset, label, "published", published.n_train, 0).model_copy(update=given)
 
 

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.benchmarking.quantities import quantity_of
+from uniscreen.benchmarking.result_columns import COLUMNS, checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,24 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from uniscreen.benchmarking.cells import Cell
-
-TYPES = {
-    "benchmark": "string",
-    "dataset": "string",
-    "model": "string",
-    "regime": "string",
-    "n_train": "Int64",
-    "seed": "Int64",
-    "n_test": "Int64",
-    "metric": "string",
-    "value": "float64",
-    "unit": "string",
-    "seconds": "float64",
-    "status": "string",
-    "reason": "string",
-    "source": "string",
-}
-"""The columns in their order; the README of benchmarks' results says what they are."""
 
 
 def row(cell: Cell, metric: str, value: float, *, n_test: int | None, reason: str = "") -> dict[str, Any]:
@@ -52,10 +35,10 @@ def failed_row(cell: Cell, reason: str, seconds: float | None = None) -> dict[st
 
 
 def results_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Rows as a table with the columns and types of ``TYPES``."""
+    """Rows as a table, with the columns and types of all results."""
     import pandas as pd
 
-    return pd.DataFrame(list(rows), columns=list(TYPES)).astype(TYPES)
+    return checked(pd.DataFrame(list(rows), columns=list(COLUMNS)), "results")
 
 
 def _of(cell: Cell) -> dict[str, Any]:

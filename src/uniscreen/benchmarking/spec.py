@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from uniscreen.benchmarking.result_columns import REGIMES, Regime
 from uniscreen.errors import InputError
 from uniscreen.training.recipe import Count, DataSection, Positive, Share
 from uniscreen.training.yaml_file import read_mapping
-
-Regime = Literal["zero-shot", "re-referenced", "fine-tuned", "from-scratch", "dedicated", "published"]
 
 Size = Count | Literal["all"]
 
@@ -90,7 +89,7 @@ class BenchmarkSpec(_Section):
     models: dict[Label, ModelSection] = Field(default_factory=dict)
     dedicated: dict[Label, DedicatedSection] = Field(default_factory=dict)
     published: dict[Label, PublishedSection] = Field(default_factory=dict)
-    regimes: tuple[Regime, ...] = ("zero-shot", "re-referenced", "fine-tuned", "from-scratch", "dedicated", "published")
+    regimes: tuple[Regime, ...] = REGIMES
     n_train: tuple[Size, ...] = Field(default=(10, 30, 100, "all"), min_length=1)
     seeds: Count = 3
     cell_hours: Positive = 24.0

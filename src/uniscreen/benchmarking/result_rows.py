@@ -1,0 +1,100 @@
+"""Rows of benchmark results, read from files and folders and put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from uniscreen.benchmarking.published import is_published, published_rows
+from uniscreen.benchmarking.result_columns import checked
+from uniscreen.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+
+    Results: TypeAlias = pd.DataFrame | str | Path | Iterable[str | Path]
+
+RESULTS = "results.parquet"
+"""The file of the rows in a benchmark's folder."""
+
+_ONE_VALUE = ["benchmark", "dataset", "model", "regime", "n_train", "seed", "source", "metric"]
+
+
+def read_rows(results: Results) -> pd.DataFrame:
+    """Read and check result rows: a frame of them, or files (.parquet, .csv) or benchmark folders.
+
+    A CSV file may be one of published figures (``published.py``). The columns are COLUMNS of ``result_columns.py``.
+    Rows that are the same in every column are taken once.
+
+    Raises:
+        InputError: there is no such file or no row, the rows are not as ``checked`` wants them, or a cell has two
+            values of a metric.
+    """
+    import pandas as pd
+
+    if isinstance(results, pd.DataFrame):
+        rows = checked(results, "results")
+    else:
+        paths = [results] if isinstance(results, str | Path) else list(results)
+        if not paths:
+            raise InputError("No results were given; expected files (.parquet, .csv) or folders of benchmarks.")
+        rows = _placed(pd.concat([_read(Path(path)) for path in paths], ignore_index=True))
+    if rows.empty:
+        raise InputError("The results hold no row.")
+    rows = rows.drop_duplicates(ignore_index=True)
+    twice = rows[rows.duplicated(_ONE_VALUE, keep=False)]
+    if not twice.empty:
+        raise InputError(
+            f"{_words(twice.iloc[0])}: several rows of the same cell and metric differ. Give the results of each "
+            "benchmark once, and two benchmarks two names."
+        )
+    return rows
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The rows of one file or folder."""
+    file = path / RESULTS if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(
+            f"{path} holds no {RESULTS}; expected the folder of a 'uniscreen benchmark'."
+            if path.is_dir()
+            else f"There is no file {path}."
+        )
+    if file.suffix not in {".parquet", ".csv"}:
+        raise InputError(f"{path}: expected a .parquet or .csv file of results, or a benchmark's folder.")
+    table = _table(file)
+    if file.suffix == ".csv" and is_published(table):
+        return published_rows(table, str(file))
+    return checked(table, str(file))
+
+
+def _table(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        if file.suffix == ".parquet":
+            return pd.read_parquet(file)
+        # only what is empty is missing: a model may be called NA
+        return pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+    except (ValueError, OSError) as error:  # those of pandas and pyarrow are subclasses of these
+        raise InputError(f"{file} cannot be read as a table ({error}).") from error
+
+
+def _placed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Put published figures that name no benchmark beside the results of their dataset."""
+    homeless = rows["benchmark"] == ""
+    for dataset in rows.loc[homeless, "dataset"].unique():
+        of_dataset = rows["dataset"] == dataset
+        homes = sorted(rows.loc[~homeless & of_dataset, "benchmark"].unique())
+        if len(homes) != 1:
+            where = f"{', '.join(homes)} have it" if homes else "no other results of it were given"
+            raise InputError(f"Published figures of {dataset} name no benchmark, and {where}: fill in that column.")
+        rows.loc[homeless & of_dataset, "benchmark"] = homes[0]
+    return rows
+
+
+def _words(row: pd.Series[Any]) -> str:
+    metric = f", {row['metric']}" if row["metric"] else ""
+    return f"{row['benchmark']}, {row['dataset']}: {row['model']} {row['regime']}, n_train {row['n_train']}{metric}"
