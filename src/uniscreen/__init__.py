@@ -11,15 +11,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from uniscreen.benchmarking.leaderboard import leaderboard
     from uniscreen.potentials import load_potential
     from uniscreen.screening import screen
     from uniscreen.training import finetune
 
-__all__ = ["__version__", "finetune", "load_potential", "screen"]
+__all__ = ["__version__", "finetune", "leaderboard", "load_potential", "screen"]
 
 __version__ = "0.1.0"
 
-_HOMES = {"load_potential": "uniscreen.potentials", "screen": "uniscreen.screening", "finetune": "uniscreen.training"}
+_HOMES = {
+    "load_potential": "uniscreen.potentials",
+    "screen": "uniscreen.screening",
+    "finetune": "uniscreen.training",
+    "leaderboard": "uniscreen.benchmarking.leaderboard",
+}
 
 
 def __getattr__(name: str) -> object:

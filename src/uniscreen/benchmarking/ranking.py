@@ -1,0 +1,65 @@
+"""Ranks of what was measured with noise: between which places an entry lies."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CONFIDENCE = 0.95
+
+
+class Mean(NamedTuple):
+    """A mean, the square of its standard error, and that one's degrees of freedom; both are 0 for one value."""
+
+    value: float
+    squared_error: float
+    freedom: int
+
+    @classmethod
+    def of(cls, sample: Sequence[float]) -> Mean:
+        """The mean of one value or more."""
+        freedom = len(sample) - 1
+        squared_error = statistics.variance(sample) / len(sample) if freedom else 0.0
+        return cls(statistics.fmean(sample), squared_error, freedom)
+
+
+class Places(NamedTuple):
+    """The best and the worst place that an entry can have; the same where it ties with no other."""
+
+    best: int
+    worst: int
+
+
+def places(samples: Sequence[Sequence[float]]) -> list[Places]:
+    """Give each entry its places; ``samples`` are its values, one a seed, and lower is better.
+
+    ``best`` is one more than the number of entries that are better beyond the noise, ``worst`` counts all that are not
+    worse beyond it.
+    """
+    means = [Mean.of(sample) for sample in samples]
+    found = []
+    for mean in means:
+        told_apart = [other for other in means if differ(mean, other)]
+        better = sum(other.value < mean.value for other in told_apart)
+        found.append(Places(1 + better, len(means) - (len(told_apart) - better)))
+    return found
+
+
+def differ(first: Mean, second: Mean) -> bool:
+    """Whether two means differ beyond the noise: Welch's t-test (Biometrika 34, 28 (1947)), two-sided, at 95 %.
+
+    One value has no known noise and counts as exact; two of them differ unless they are equal.
+    """
+    from scipy.special import stdtrit
+
+    difference = abs(first.value - second.value)
+    squared_error = first.squared_error + second.squared_error
+    if squared_error == 0:
+        return difference > 0
+    freedom = squared_error**2 / sum(
+        mean.squared_error**2 / mean.freedom for mean in (first, second) if mean.squared_error
+    )
+    return bool(difference > stdtrit(freedom, (1 + CONFIDENCE) / 2) * squared_error**0.5)
