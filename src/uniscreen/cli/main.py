@@ -12,6 +12,7 @@ from uniscreen.cli.data import data
 from uniscreen.cli.export import export
 from uniscreen.cli.finetune import finetune
 from uniscreen.cli.label import label
+from uniscreen.cli.leaderboard import leaderboard
 from uniscreen.cli.models import models
 from uniscreen.cli.recipe import recipe
 from uniscreen.cli.references import references
@@ -44,6 +45,7 @@ main.add_command(data)
 main.add_command(export)
 main.add_command(finetune)
 main.add_command(label)
+main.add_command(leaderboard)
 main.add_command(models)
 main.add_command(recipe)
 main.add_command(references)

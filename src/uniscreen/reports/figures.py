@@ -11,18 +11,22 @@ from uniscreen.reports.tables import LARGE_VOLUME_CHANGE, records
 from uniscreen.reports.text import number, plotly_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from plotly.graph_objects import Figure
 
     from uniscreen.reports.results import ScreenResults
 
 INK, QUIET, RULE, BLUE, ORANGE = "#1d2733", "#5c6b7a", "#d9dfe5", "#2a6293", "#b5521b"
+COLOURS = (BLUE, ORANGE, "#4d7a3a", "#7a4d8c", "#8a6d1f", "#1f7a7a", "#a03a5a", QUIET)
+"""Of the lines of one figure that stand for different things."""
+
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 SHOWN_RANGE_MEV = (-200.0, 500.0)
 MOST_POINTS = 2000
 """Points of a scatter that a browser still draws and prints with ease; more are binned."""
 _BIN_MEV = 10.0
+_MANY_DECADES = 7
 
 
 def base_layout(height: int, **settings: Any) -> dict[str, Any]:
@@ -53,6 +57,20 @@ def axis(title: str, **settings: Any) -> dict[str, Any]:
         "automargin": True,
         **settings,
     }
+
+
+def logarithmic(values: Iterable[float]) -> dict[str, Any]:
+    """A logarithmic axis for the positive and finite of the values, with ticks at 1, 2 and 5.
+
+    Plotly does not write these out; over many decades they are left out here too.
+    """
+    positive = [value for value in values if 0 < value < math.inf]
+    if not positive:
+        return {"type": "log"}
+    decades = range(math.floor(math.log10(min(positive))) - 1, math.ceil(math.log10(max(positive))) + 1)
+    steps = (1, 2, 5) if len(decades) < _MANY_DECADES else (1,)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 LEGEND_BELOW = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "itemsizing": "constant"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from uniscreen.reports.figures import BLUE, LEGEND_BELOW, ORANGE, QUIET, axis, base_layout
+from uniscreen.reports.figures import COLOURS, LEGEND_BELOW, ORANGE, axis, base_layout, logarithmic
 from uniscreen.reports.page import ShownFigure
 from uniscreen.reports.text import number
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 ROLLED_BACK = "rolled back"
 """What the event of an epoch begins with whose weights were thrown away."""
-
-_MANY_DECADES = 7
-_MEMBER_COLOURS = (BLUE, ORANGE, "#4d7a3a", "#7a4d8c", "#8a6d1f", "#1f7a7a", "#a03a5a", QUIET)
 
 
 class _Curve(NamedTuple):
@@ -71,7 +68,7 @@ def _figure(results: TrainingResults, curves: Sequence[_Curve], title: str) -> F
     for member, best_epoch in zip(members, results.summary["best_epoch"], strict=True):
         rows = results.metrics[results.metrics["member"] == member]
         kept = rows[~rows["event"].str.startswith(ROLLED_BACK)]
-        colour = _MEMBER_COLOURS[member % len(_MEMBER_COLOURS)]
+        colour = COLOURS[member % len(COLOURS)]
         for curve in curves:
             name = curve.name if single else f"member {member}"
             line = _line(kept, curve, name, ORANGE if single and curve is _TRAIN else colour)
@@ -94,17 +91,11 @@ def _figure(results: TrainingResults, curves: Sequence[_Curve], title: str) -> F
 
 
 def _scale(results: TrainingResults, curves: Sequence[_Curve]) -> dict[str, Any]:
-    """Logarithmic for losses, with ticks at 1, 2 and 5, which plotly does not write out; else from 0."""
+    """Logarithmic for losses, else from 0."""
     if _VALIDATION not in curves:
         return {"rangemode": "tozero"}
     losses = results.metrics[[curve.column for curve in curves]].to_numpy(float)
-    losses = losses[(losses > 0) & (losses < math.inf)]
-    if not losses.size:
-        return {"type": "log"}
-    decades = range(math.floor(math.log10(losses.min())) - 1, math.ceil(math.log10(losses.max())) + 1)
-    steps = (1, 2, 5) if len(decades) < _MANY_DECADES else (1,)
-    ticks = [step * 10.0**decade for decade in decades for step in steps]
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    return logarithmic(losses.ravel().tolist())
 
 
 def _line(rows: DataFrame, curve: _Curve, name: str, colour: str) -> Any:

@@ -38,7 +38,7 @@ _HINTS = {
     _REACTION_ENERGY: "energy above these phases; negative: stable by that much",
 }
 
-_LAST = "1e308"
+LAST = "1e308"
 """Sorts a missing number behind all others; infinity is no number to DataTables."""
 
 
@@ -216,7 +216,7 @@ def stable_cell(row: dict[str, Any]) -> Cell:
 
 def number_cell(value: float, decimals: int) -> Cell:
     """A number that sorts as one; missing ones come last."""
-    return Cell(number(value, decimals), _LAST if is_missing(value) else repr(float(value)), kind="number")
+    return Cell(number(value, decimals), LAST if is_missing(value) else repr(float(value)), kind="number")
 
 
 def _with_error(value: float, error: float, decimals: int) -> Cell:

@@ -23,6 +23,13 @@ def number(value: float, decimals: int) -> str:
     return text.replace("-", "−")  # noqa: RUF001 (a minus sign as wide as the digits)
 
 
+def decimals_of(value: float) -> int:
+    """With how many decimals, up to 5, a number shows three digits; 0 and what is no number need none."""
+    if not math.isfinite(value) or value == 0:
+        return 0
+    return min(5, max(0, 2 - int(f"{value:.2e}".partition("e")[2])))
+
+
 def shortened(text: str, length: int) -> str:
     """Cut to ``length`` characters, the last of them an ellipsis where something was cut."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,147 @@
+"""What a leaderboard shows: the entries of each dataset with their scores, and which metrics go where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from uniscreen.benchmarking.leaderboard import ENTRY, HEADLINE, leaderboard, metric_order
+from uniscreen.benchmarking.result_columns import COMPUTED
+from uniscreen.benchmarking.result_rows import read_rows
+from uniscreen.reports.tables import records
+from uniscreen.reports.text import is_missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pandas import DataFrame
+
+    from uniscreen.benchmarking.result_rows import Results
+
+BESIDE = ("shifted_energy_mae", "stress_mae", "force_slope", "speed", "training_time")
+"""Metrics that are shown beside those of HEADLINE where they were measured."""
+
+_PHYSICS = "nve_drift"
+"""The first quantity that is no error on the test structures, and no time."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model in a regime with a number of structures (None: not known); ``name`` has the number of its source.
+
+    ``scores`` are its rows of the leaderboard by metric, ``n_failed`` of its ``n_cells`` cells failed in a metric at
+    least, ``reasons`` are why. ``is_quoted`` says that its values are another's, and that it has no cells.
+    """
+
+    name: str
+    regime: str
+    n_train: int | None
+    is_quoted: bool
+    n_cells: int
+    n_failed: int
+    reasons: tuple[str, ...]
+    scores: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One dataset: ``entries`` in the order of the first metric of ``ranked``, those without a value last.
+
+    ``ranked``, ``beside``, ``errors`` and ``physics`` are metrics: of the main table with and without ranks, and of
+    two more tables. ``board`` has its rows of the leaderboard.
+    """
+
+    benchmark: str
+    dataset: str
+    board: DataFrame
+    entries: tuple[Entry, ...]
+    ranked: tuple[str, ...]
+    beside: tuple[str, ...]
+    errors: tuple[str, ...]
+    physics: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """Benchmark and dataset."""
+        return f"{self.benchmark}: {self.dataset}"
+
+
+@dataclass(frozen=True)
+class LeaderboardContent:
+    """A leaderboard and its parts; ``by`` is by what ranks are separate.
+
+    ``board`` has all metrics, ``shown`` those that were asked for, or all. ``sources`` are the citations of published
+    figures and potentials, numbered from 1 on.
+    """
+
+    board: DataFrame
+    shown: DataFrame
+    by: tuple[str, ...]
+    sources: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def read(cls, results: Results, asked: Iterable[str] = (), by: Iterable[str] = ("dataset",)) -> LeaderboardContent:
+        """Make the leaderboard of results; the metrics ``asked`` for are shown with ranks and no others.
+
+        Raises:
+            InputError: as ``leaderboard``.
+        """
+        groups, metrics = tuple(dict.fromkeys(by)), tuple(dict.fromkeys(asked))
+        rows = read_rows(results)
+        board = leaderboard(rows, by=groups)
+        shown = leaderboard(rows, metric=metrics, by=groups) if metrics else board
+        sources = tuple(sorted({*board["source"]} - {COMPUTED}))
+        parts = [
+            _part(str(benchmark), str(dataset), rows, metrics, sources)
+            for (benchmark, dataset), rows in board.groupby(["benchmark", "dataset"], sort=True)
+        ]
+        return cls(board, shown, groups, sources, tuple(parts))
+
+
+def measured(board: DataFrame) -> list[str]:
+    """The metrics of which any entry has a value."""
+    return sorted(map(str, board.loc[board["n_seeds"] > 0, "metric"].unique()), key=metric_order)
+
+
+def source_mark(source: str, sources: tuple[str, ...]) -> str:
+    """The number of a source after a name; nothing where this program computed the value."""
+    return "" if source == COMPUTED else f" [{sources.index(source) + 1}]"
+
+
+def _part(benchmark: str, dataset: str, board: DataFrame, asked: tuple[str, ...], sources: tuple[str, ...]) -> Part:
+    there = measured(board)
+    ranked = asked or tuple(name for name in HEADLINE if name in there) or tuple(there[:1]) or HEADLINE
+    beside = () if asked else tuple(name for name in BESIDE if name in there and name not in ranked)
+    left = [] if asked else [name for name in there if name not in {*ranked, *beside}]
+    return Part(
+        benchmark,
+        dataset,
+        board,
+        entries=_entries(board, ranked[0], sources),
+        ranked=ranked,
+        beside=beside,
+        errors=tuple(name for name in left if metric_order(name) < metric_order(_PHYSICS)),
+        physics=tuple(name for name in left if metric_order(name) >= metric_order(_PHYSICS)),
+    )
+
+
+def _entries(board: DataFrame, first: str, sources: tuple[str, ...]) -> tuple[Entry, ...]:
+    """The entries in the order of the rows of the metric ``first``, or of another where the dataset has no such row."""
+    rows: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
+    for record in sorted(records(board), key=lambda record: record["metric"] != first):
+        key = tuple(None if is_missing(record[name]) else record[name] for name in ENTRY)
+        rows.setdefault(key, {})[record["metric"]] = record
+    return tuple(
+        Entry(
+            name=model + source_mark(source, sources),
+            regime=regime,
+            n_train=n_train,
+            is_quoted=not source.startswith(COMPUTED),
+            n_cells=max(score["n_cells"] for score in scores.values()),
+            n_failed=max(score["n_failed"] for score in scores.values()),
+            reasons=tuple(dict.fromkeys(score["reason"] for score in scores.values() if score["n_failed"])),
+            scores=scores,
+        )
+        for (model, regime, n_train, source), scores in rows.items()
+    )
