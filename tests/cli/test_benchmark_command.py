@@ -1,4 +1,4 @@
-"""``uniscreen benchmark discovery``: a table of metrics, and errors in one line."""
+"""``uniscreen benchmark``: tables of metrics, and errors in one line."""
 
 import json
 import subprocess
@@ -8,6 +8,7 @@ import pytest
 from ase.build import bulk
 from click.testing import CliRunner
 
+from finetuning_frames import write_labelled
 from uniscreen.cli.main import main
 from uniscreen.structures.writing import CandidateWriter
 
@@ -68,3 +69,46 @@ def test_structures_without_truth_are_an_error_before_anything_runs(salts, tmp_p
     assert "no column of true formation energies" in result.output
     assert "mine, hull" in result.output
     assert not (tmp_path / "out").exists()
+
+
+SPEC = """
+benchmark: trial
+datasets: {{salt: {{train: {train}, split: {{by: group}}}}}}
+models: {models}
+regimes: [zero-shot]
+"""
+
+
+@pytest.fixture(scope="module")
+def frames(loaded, tmp_path_factory):
+    return write_labelled(tmp_path_factory.mktemp("frames") / "salt.extxyz", loaded("chgnet-0.3.0"))
+
+
+def test_a_spec_is_run_and_ranked(frames, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spec.yaml").write_text(SPEC.format(train=frames, models="{chgnet-0.3.0: }"), encoding="utf-8")
+    dry = CliRunner().invoke(main, ["benchmark", "spec.yaml", "--dry-run"])
+    assert "salt: chgnet-0.3.0, zero-shot: 1 cells, 0 done" in dry.output
+    assert not (tmp_path / "runs").exists()
+    run = CliRunner().invoke(main, ["benchmark", "spec.yaml", "--quiet"])
+    assert run.exit_code == 0, run.output
+    assert "Best energy MAE: " in run.output
+    assert "1 of 1 cells are done." in run.output
+    for name in ("leaderboard.html", "leaderboard.csv", "results.csv", "results.parquet", "provenance.json"):
+        assert (tmp_path / "runs" / "trial" / name).is_file(), name
+    assert "1 cells, 1 done" in CliRunner().invoke(main, ["benchmark", "run", "spec.yaml", "--dry-run"]).output
+
+
+def test_a_benchmark_of_which_nothing_runs_says_why(frames, tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC.format(train=frames, models="{chgnet-0.4.0: }"), encoding="utf-8")
+    run = CliRunner().invoke(main, ["benchmark", str(path), "--quiet", "-o", str(tmp_path / "out")])
+    assert run.exit_code == 1
+    assert "Did you mean" in run.output
+    assert "0 of 1 cells are done." in run.output
+
+
+def test_a_spec_that_is_not_there_is_named():
+    run = CliRunner().invoke(main, ["benchmark", "nowhere.yaml"])
+    assert run.exit_code == 2
+    assert "nowhere.yaml cannot be opened" in run.output

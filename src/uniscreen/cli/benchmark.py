@@ -56,8 +56,8 @@ def run(
 ) -> None:
     """Train and evaluate the potentials of SPEC.yaml on its data, for all its sizes and seeds.
 
-    The same command again continues, and a spec that was added to runs only what is new. 'uniscreen leaderboard' makes
-    tables, curves and a report of the folder.
+    The same command again continues, and a spec that was added to runs only what is new. 'uniscreen leaderboard' ranks
+    the folder by other metrics, or several folders together.
     """
     from uniscreen.benchmarking.runner import plan, run_benchmark
     from uniscreen.benchmarking.spec import read_spec
@@ -94,13 +94,19 @@ def _print_cells(planned: list[tuple[Cell, bool]]) -> None:
 
 
 def _print_run(found: BenchmarkRun) -> None:
-    """Print which cells failed and why, and where the results are."""
-    failures = found.rows[found.rows["metric"] == ""]
-    for row in failures.itertuples():
-        size = "" if row.regime in {"zero-shot", "published"} else f", n_train {row.n_train}, seed {row.seed}"
-        click.echo(f"failed: {row.dataset}, {row.model}, {row.regime}{size}: {row.reason}", err=True)
+    """Print the leaderboard, which says what failed and why, and write it beside the results."""
+    from uniscreen.cli.leaderboard import print_leaderboard
+    from uniscreen.reports.leaderboard_content import LeaderboardContent
+    from uniscreen.reports.leaderboard_report import write_leaderboard
+
+    files = [found.folder / name for name in ("leaderboard.html", "leaderboard.csv")]
+    content = LeaderboardContent.read((found.folder,), (), ("dataset",))
+    for file in files:
+        write_leaderboard(file, content)
+    print_leaderboard(content, top=20)
     click.echo(f"{found.total - found.failed} of {found.total} cells are done.")
-    click.echo(f"  {found.folder / 'results.csv'}\n  {found.folder / 'results.parquet'}")
+    for file in (*files, found.folder / "results.csv", found.folder / "results.parquet"):
+        click.echo(f"  {file}")
     if found.failed == found.total:
         sys.exit(1)
 

@@ -57,13 +57,18 @@ def leaderboard(
     content = LeaderboardContent.read(results, metrics, by)
     for file in files:  # before printing, which ends early where the output is a pipe that is closed
         write_leaderboard(file, content)
+    print_leaderboard(content, top)
+    for file in files:
+        click.echo(f"  {file}")
+
+
+def print_leaderboard(content: LeaderboardContent, top: int) -> None:
+    """Print the best entries of each data set, and the sources of those that are not ours."""
     console = standard_output()
     for part in content.parts:
         _print(console, part, content, top)
     for number, source in enumerate(content.sources, start=1):
         console.print(f"[{number}] {source}", markup=False, highlight=False)
-    for file in files:
-        click.echo(f"  {file}")
 
 
 def _print(console: Console, part: Part, content: LeaderboardContent, top: int) -> None:
