@@ -132,7 +132,8 @@ def test_a_setting_changes_the_names_of_its_cells_alone(frames, tmp_path):
     changed = {cell.regime for cell, other in zip(before, after, strict=True) if cell.name != other.name}
     assert changed == {"fine-tuned", "from-scratch"}
     renamed = made(spec(frames, benchmark="other", cell_hours=1), tmp_path)
-    assert [cell.name for cell in renamed] == [cell.name for cell in before]
+    changed = {cell.regime for cell, other in zip(before, renamed, strict=True) if cell.name != other.name}
+    assert changed == {"dedicated"}  # whose networks train as long as they may
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,9 @@ CELL, ROWS, TRAINED, MODEL = "cell.json", "rows.json", "trained.json", "model"
 
 BATCH_SIZE = 8
 
+TRAINING_SHARE = 0.8
+"""Of the time of a cell, how much a dedicated model may train; the rest is for its evaluation."""
+
 
 def run_cell(cell: Cell, folder: Path, *, trust_model_file: bool = False, device: str = "auto") -> list[dict[str, Any]]:
     """Train what the cell trains, evaluate it on the test structures, and return its rows.
@@ -116,7 +119,7 @@ def _train(cell: Cell, folder: Path, options: dict[str, Any]) -> float | None:
             hyperparameters=cell.hyperparameters,
             seed=cell.seed,
             device="cuda" if options["device"] == "cuda" else "cpu",
-            seconds=3600 * cell.hours,
+            seconds=TRAINING_SHARE * 3600 * cell.hours,
         )
     seconds = _cpu_seconds() - start
     write_atomically(record, json.dumps({"cpu_seconds": seconds}).encode())

@@ -60,7 +60,8 @@ class Cell(BaseModel):
     @property
     def name(self) -> str:
         """The name of its folder: what it is, and a checksum of all that decides its result."""
-        what = self.model_dump(mode="json", exclude={"benchmark", "hours", "source"})
+        undecided = {"benchmark", "source"} | (set() if self.baseline else {"hours"})  # dedicated ones use their time
+        what = self.model_dump(mode="json", exclude=undecided)
         digest = sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
         size = "" if self.regime not in TRAINED else f"-{self.n_train}-{self.seed}"
         words = re.sub(r"[^\w.+-]+", "-", f"{self.dataset}-{self.label}-{self.regime}{size}")

@@ -81,7 +81,7 @@ class BenchmarkSpec(_Section):
 
     ``n_train`` are numbers of labelled structures, those of validation included; ``all`` is all there are. A seed from
     0 to ``seeds`` - 1 draws other structures and trains with other random numbers. ``cell_hours`` is when one training
-    with its evaluation is given up.
+    with its evaluation is given up; a dedicated model that trains in steps fits them into 80 % of it.
     """
 
     benchmark: Label
