@@ -25,12 +25,12 @@ needs_uv = pytest.mark.skipif(which("uv") is None and find_spec("uv") is None, r
 ISOLATED = [card for card in model_cards().values() if own_environment(card)]
 
 
-def write_wheel(folder: Path, version: str) -> None:
+def write_wheel(folder: Path, version: str, needs: str = "") -> None:
     """The package tiny."""
     info = f"tiny-{version}.dist-info"
     with zipfile.ZipFile(folder / f"tiny-{version}-py3-none-any.whl", "w") as wheel:
         wheel.writestr("tiny.py", f"version = {version!r}\n")
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n{needs}")
         wheel.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
@@ -80,6 +80,18 @@ def test_other_requirements_are_another_environment(tiny: Environment) -> None:
     assert not first.exists()
     assert not tiny.installed
     assert tiny.remove() == []
+
+
+@needs_uv
+def test_a_requirement_of_a_package_can_be_overridden(tiny: Environment, tmp_path: Path) -> None:
+    write_wheel(tmp_path / "wheels", "1.0", needs="Requires-Dist: a-gigabyte-of-cuda\n")
+    with pytest.raises(BackendUnavailableError, match="a-gigabyte-of-cuda"):
+        tiny.ensure("tiny-0")
+    without = tiny.folder
+    tiny.overrides.write_text("a-gigabyte-of-cuda ; sys_platform == 'never'\n")
+    assert tiny.folder != without
+    tiny.ensure("tiny-0")
+    assert tiny.packages() == {"tiny": "1.0"}
 
 
 @needs_uv

@@ -43,6 +43,11 @@ class Environment:
         return BACKENDS / f"{self.backend}.txt"
 
     @property
+    def overrides(self) -> Path:
+        """What replaces the requirements of packages in the list, in uv's words; most backends have none."""
+        return BACKENDS / f"{self.backend}.overrides"
+
+    @property
     def backend_file(self) -> Path:
         """The backend's part of the worker."""
         return BACKENDS / f"{self.backend}.py"
@@ -51,7 +56,8 @@ class Environment:
     def folder(self) -> Path:
         """Where it is or will be: another one for other requirements, another Python or another kind of machine."""
         kind = f"{sys.implementation.cache_tag} {sysconfig.get_platform()}\n".encode()
-        digest = hashlib.sha256(kind + self.requirements.read_bytes()).hexdigest()
+        overrides = self.overrides.read_bytes() if self.overrides.is_file() else b""
+        digest = hashlib.sha256(kind + self.requirements.read_bytes() + overrides).hexdigest()
         return environments_folder() / f"{self.backend}-{digest[:12]}"
 
     @property
@@ -94,6 +100,8 @@ class Environment:
         what = f"The environment of {model}"
         run_uv(["venv", "--python", sys.executable, str(self.folder)], environments_folder(), what)
         install = ["pip", "install", "--python", str(self.python), "--requirements", str(self.requirements)]
+        if self.overrides.is_file():
+            install += ["--overrides", str(self.overrides)]
         run_uv(install, environments_folder(), what)
         with (self.folder / MARKER).open("wb") as marker:
             os.fsync(marker.fileno())
