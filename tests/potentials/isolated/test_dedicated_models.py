@@ -12,26 +12,29 @@ from ase.calculators.emt import EMT
 
 from uniscreen.benchmarking.baselines import find_baseline, train_baseline
 from uniscreen.errors import InputError
-from uniscreen.potentials import load_potential
+from uniscreen.potentials import licences, load_potential
 from uniscreen.potentials.isolated.mtp_files import mtp_model
 from uniscreen.potentials.isolated.trained import read_training
 from uniscreen.potentials.testing import check_potential
 from uniscreen.structures.labels import LabelledStructure, read_labelled
 
 SHARED = Path(__file__).parents[4] / "shared"
-NETWORK = {"max_epochs": 2, "batch_size": 4}
+NETWORK = {"max_steps": 10}
 CHEAP = {
     "gap": {"cutoff": 4.0, "n_max": 4, "l_max": 4, "n_sparse": 100},
     "mtp": {"cutoff": 4.0, "level": 8, "max_iterations": 30},
+    "snap": {"cutoff": 4.0},
+    "qsnap": {"cutoff": 4.0, "twojmax": 4},
+    "ace": {"max_steps": 10, "cutoff": 4.0, "l_max": 2},
     "hdnnp": NETWORK | {"cutoff": 4.0, "angular_cutoff": 3.0},
-    "deepmd": NETWORK | {"cutoff": 4.0, "max_neighbours": 120},
+    "deepmd": NETWORK | {"cutoff": 4.0, "neighbours_margin": 4.0},
     "schnet": NETWORK | {"cutoff": 4.0},
     "dimenet": NETWORK | {"cutoff": 4.0},
     "nequip": NETWORK | {"cutoff": 4.0},
     "mace": NETWORK | {"cutoff": 4.0, "n_channels": 8},
 }
-IN_CI = ("gap", "mtp")
-"""The others bring torch, more than 1 GB each."""
+IN_CI = ("gap", "mtp", "snap", "qsnap")
+"""The others bring torch or TensorFlow, more than 1 GB each."""
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +54,14 @@ def alloys() -> list[LabelledStructure]:
 
 @pytest.mark.isolated
 @pytest.mark.parametrize("name", list(CHEAP))
-def test_a_trained_model_is_a_potential(name: str, alloys: list[LabelledStructure], tmp_path: Path) -> None:
+def test_a_trained_model_is_a_potential(
+    name: str, alloys: list[LabelledStructure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It keeps the contract; those that need no epochs are much closer to the labels than the reference energies."""
     if name not in IN_CI and "UNISCREEN_ALL_BASELINES" not in os.environ:
-        pytest.skip("set UNISCREEN_ALL_BASELINES to make the environments that hold torch")
+        pytest.skip("set UNISCREEN_ALL_BASELINES to make the environments that hold torch or TensorFlow")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    licences.accept(find_baseline(name))
     out = tmp_path / name
     train_baseline(name, alloys, out, validation=alloys[:5], hyperparameters=CHEAP[name], seconds=600)
     record = read_training(out)
@@ -68,6 +75,30 @@ def test_a_trained_model_is_a_potential(name: str, alloys: list[LabelledStructur
         spread = np.concatenate([one.forces for one in alloys])
         assert np.abs(errors).mean() < 0.3 * np.abs(spread).mean()
     assert [result.name for result in check_potential(potential) if result.status != "passed"] == []
+
+
+@pytest.mark.isolated
+def test_snap_knows_every_cell(alloys: list[LabelledStructure], tmp_path: Path) -> None:
+    """LAMMPS wants a right-handed triangular cell that is periodic everywhere; what it is given need not be one."""
+    train_baseline("snap", alloys, tmp_path / "snap", hyperparameters={"cutoff": 4.0}, seconds=600)
+    potential = load_potential(str(tmp_path / "snap"))
+    right = alloys[0].atoms.copy()
+    left = right.copy()
+    left.set_cell(right.cell[[1, 0, 2]])
+    skewed = right.copy()
+    skewed.set_cell(np.array([[1, 0, 0], [3, 1, 0], [-2, 0, 1]]) @ right.cell.array)
+    slab, molecule = right.copy(), right.copy()
+    slab.center(vacuum=12.0, axis=2)
+    molecule.center(vacuum=12.0)
+    thick, isolated = slab.copy(), molecule.copy()
+    slab.pbc, molecule.pbc = (True, True, False), False
+    molecule.cell = np.zeros((3, 3))
+    found = potential.evaluate([right, left, skewed, slab, thick, molecule, isolated])
+    for i, j in ((0, 1), (0, 2), (3, 4), (5, 6)):
+        assert found[i].energy == pytest.approx(found[j].energy, abs=1e-10)
+        np.testing.assert_allclose(found[i].forces, found[j].forces, atol=1e-10)
+    np.testing.assert_allclose(found[0].stress, found[1].stress, atol=1e-12)
+    np.testing.assert_allclose(found[0].stress, found[2].stress, atol=1e-12)
 
 
 @pytest.mark.isolated

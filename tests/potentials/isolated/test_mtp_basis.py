@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-
-from uniscreen.potentials.isolated.environments import BACKENDS
+from backend_modules import backend_module
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -20,12 +18,7 @@ PUBLISHED = Path(__file__).parents[4] / "shared" / "weights" / "mtp"
 
 @pytest.fixture(scope="module")
 def mtp_basis() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mtp_basis", BACKENDS / "mtp_basis.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return backend_module("mtp_basis")
 
 
 def scalars(basic: int, times: list, n_moments: int, mapping: list, values: np.ndarray) -> np.ndarray:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LOG = "training.log"
 """What the package printed, in the folder of the model."""
 
+FOR_STEPS = 0.9
+"""The part of the time after which the worker is to stop by itself; the rest is for its start and its last step."""
+
 TAIL_LINES = 15
 """Lines of the log that an error shows."""
 
@@ -41,7 +44,7 @@ class TrainingRequest:
         seed: of everything random.
         device: where the worker trains.
         threads: with how many it computes.
-        seconds: when to give up.
+        seconds: when to give up; those that get better step by step stop before, with the best they have.
         packages: versions in its environment, for the record.
     """
 
@@ -152,6 +155,7 @@ def _run(
         "seed": request.seed,
         "device": request.device,
         "threads": request.threads,
+        "seconds": FOR_STEPS * request.seconds,
         "folder": str(folder.resolve()),
         "log": str(log.resolve()),
     }

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 PROTOCOL = 2
 """Raised whenever what the frames mean changes."""
 
+STARTED = time.monotonic()
+"""When this process began."""
+
 MAGIC = b"\x93uniscrn"
 PREFIX = struct.Struct("<8sQ")
 
@@ -125,9 +128,10 @@ class Frames(NamedTuple):
 class Training(NamedTuple):
     """What ``train`` is to do. It returns the name of the file that ``load`` is to get, and the cutoff (Å).
 
-    ``validation`` decides when to stop and what to keep, for those that need it. ``folder`` is empty, and the working
-    directory: every file in it in the end belongs to the model. Reading them must run nothing that they hold: they are
-    parameters and settings, not pickled objects.
+    ``validation`` decides what to keep, for those that need it. Those that get better step by step are to stop when
+    ``time.monotonic()`` is at ``deadline``, with the best they have; a little later the worker is ended. ``folder`` is
+    empty, and the working directory: every file in it in the end belongs to the model. Reading them must run nothing
+    that they hold: they are parameters and settings, not pickled objects.
     """
 
     frames: Frames
@@ -136,6 +140,7 @@ class Training(NamedTuple):
     seed: int
     device: str
     threads: int
+    deadline: float
     folder: Path
 
 
@@ -186,6 +191,7 @@ def _train(hello: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str,
     for stream in (1, 2):
         os.dup2(log, stream)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # so that a crash leaves it all
+    settings["deadline"] = STARTED + settings.pop("seconds")
     frames = Frames.of(arrays, "train.")
     assert frames is not None
     folder = Path(settings.pop("folder"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ class Network(torch.nn.Module):
 
     def __init__(self, p: dict[str, Any], statistics: Statistics) -> None:
         super().__init__()
-        self.n_selected = p["max_neighbours"]
+        self.n_selected = math.ceil(p["neighbours_margin"] * statistics.most_neighbours)
         self.species = statistics.species
         descriptor = {
             "type": "se_e2_a",
@@ -55,7 +56,7 @@ class Network(torch.nn.Module):
             if len(n_edges) and int(n_edges.max()) > self.n_selected:
                 raise ValueError(
                     f"an atom has {int(n_edges.max())} neighbours of one element within the cutoff, more than the "
-                    f"{self.n_selected} that the model was made for (max_neighbours)"
+                    f"{self.n_selected} that the model was made for (neighbours_margin)"
                 )
             rank = torch.arange(len(edges), device=ends.device) - (n_edges.cumsum(0) - n_edges)[graph.centre[edges]]
             lists[graph.centre[edges], kind * self.n_selected + rank] = n + edges

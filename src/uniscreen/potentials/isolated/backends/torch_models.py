@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from ase.data import chemical_symbols
 from matscipy.neighbours import neighbour_list
+from schedule import Schedule, batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +39,7 @@ class Statistics(NamedTuple):
 
     species: list[int]
     mean_neighbours: float
+    most_neighbours: int
 
 
 class Graph(NamedTuple):
@@ -166,7 +167,7 @@ class TorchModel:
 
 
 def fit(training: Training, build: Build, prepare: Prepare | None = None) -> tuple[str, float]:
-    """Train: Adam, a rate that falls on a plateau, averaged weights, and the best of them by validation in the end.
+    """Train: Adam, a rate that falls as a half cosine, averaged weights, and the best of them by validation in the end.
 
     ``prepare`` gets the network before, for what it takes from the training structures besides ``Statistics``.
     """
@@ -176,18 +177,19 @@ def fit(training: Training, build: Build, prepare: Prepare | None = None) -> tup
     assert training.validation is not None
     systems = labelled_systems(training.frames, p["cutoff"])
     validation = labelled_systems(training.validation, p["cutoff"])
-    n_neighbours = sum(len(one.centre) for one in systems) / sum(len(one.numbers) for one in systems)
+    n_neighbours = torch.cat([torch.bincount(one.centre, minlength=len(one.numbers)) for one in systems])
     configuration = {
         "hyperparameters": p,
         "reference_energies": training.frames.reference_energies(),
-        "mean_neighbours": n_neighbours,
+        "mean_neighbours": float(n_neighbours.double().mean()),
+        "most_neighbours": int(n_neighbours.max()),
         "scale": float(np.sqrt(np.mean(training.frames.forces**2))) or 1.0,
     }
     (training.folder / CONFIGURATION).write_text(json.dumps(configuration, indent=1) + "\n", encoding="utf-8")
     network = _built(build, configuration)
     if prepare is not None:
         prepare(network, systems)
-    best = _optimise(Energy(network, configuration, training.device), systems, validation, p, training.seed)
+    best = _optimise(Energy(network, configuration, training.device), systems, validation, training)
     weights: dict[str, Any] = {name: value.numpy() for name, value in best.items()}
     np.savez(training.folder / WEIGHTS, **weights)
     return WEIGHTS, p["cutoff"]
@@ -195,41 +197,37 @@ def fit(training: Training, build: Build, prepare: Prepare | None = None) -> tup
 
 def _built(build: Build, configuration: dict[str, Any]) -> Module:
     species = [int(number) for number in configuration["reference_energies"]]
-    return build(configuration["hyperparameters"], Statistics(species, configuration["mean_neighbours"])).double()
+    statistics = Statistics(species, configuration["mean_neighbours"], configuration["most_neighbours"])
+    return build(configuration["hyperparameters"], statistics).double()
 
 
-def _optimise(
-    energy: Energy, systems: list[System], validation: list[System], p: dict[str, Any], seed: int
-) -> dict[str, Tensor]:
-    """The averaged weights of the epoch with the least validation loss."""
-    network = energy.network
+def _optimise(energy: Energy, systems: list[System], validation: list[System], training: Training) -> dict[str, Tensor]:
+    """The averaged weights with the least validation loss."""
+    network, p = energy.network, training.hyperparameters
     average = _Average([value for value in network.parameters() if value.requires_grad], p["ema_decay"])
     optimizer = torch.optim.AdamW(
         average.parameters, lr=p["learning_rate"], weight_decay=p["weight_decay"], amsgrad=True
     )
-    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=p["patience"] // 3)
-    shuffle = np.random.default_rng(seed)
-    least, best, best_epoch, started = math.inf, _copy(network), 0, time.perf_counter()
-    for epoch in range(1, p["max_epochs"] + 1):
-        network.train()
-        order = shuffle.permutation(len(systems))
-        for start in range(0, len(order), p["batch_size"]):
-            optimizer.zero_grad(set_to_none=True)
-            chosen = [systems[i] for i in order[start : start + p["batch_size"]]]
-            torch.autograd.backward(_loss(energy, chosen, p, training=True))
-            torch.nn.utils.clip_grad_norm_(average.parameters, 10.0)
-            optimizer.step()
-            average.update()
-        network.eval()
-        average.swap()
-        loss = _validation_loss(energy, validation, p)
-        if loss < least:
-            least, best, best_epoch = loss, _copy(network), epoch
-        average.swap()
-        plateau.step(loss)
-        rate, seconds = optimizer.param_groups[0]["lr"], time.perf_counter() - started
-        print(f"epoch {epoch} validation {loss:.6g} rate {rate:.2g} {seconds:.0f} s")  # noqa: T201  # the log
-        if epoch - best_epoch >= p["patience"]:
+    schedule = Schedule(p, math.ceil(len(systems) / p["batch_size"]), training.deadline)
+    least, best = math.inf, _copy(network)
+    network.train()
+    for places in batches(len(systems), p["batch_size"], training.seed):
+        optimizer.param_groups[0]["lr"] = schedule.rate
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(_loss(energy, [systems[i] for i in places], p, training=True))
+        torch.nn.utils.clip_grad_norm_(average.parameters, 10.0)
+        optimizer.step()
+        average.update()
+        if schedule.step():
+            network.eval()
+            average.swap()
+            loss = _validation_loss(energy, validation, p)
+            schedule.report(loss)
+            if loss < least:
+                least, best = loss, _copy(network)
+            average.swap()
+            network.train()
+        if schedule.progress == 1:
             break
     if not math.isfinite(least):
         raise ArithmeticError("the validation loss is never finite: choose a smaller learning_rate")
