@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from uniscreen.benchmarking.baselines import Baseline, baselines, find_baseline, train_baseline
-from uniscreen.errors import BackendUnavailableError, InputError, UnknownModelError
+from uniscreen.errors import BackendUnavailableError, InputError, LicenceError, UnknownModelError
+from uniscreen.potentials import licences
 from uniscreen.potentials.loading import BACKENDS
 
 if TYPE_CHECKING:
@@ -40,14 +41,15 @@ def test_what_can_be_had_has_a_backend_and_pinned_requirements(name: str) -> Non
 
 @pytest.mark.parametrize("name", AVAILABLE)
 def test_a_worker_reads_no_hyperparameter_that_is_not_listed(name: str) -> None:
-    """And the list has none that nothing reads; those of a network are read by the training loop too."""
+    """And the list has none that nothing reads; what a worker's file imports from those beside it reads some too."""
     import re
 
     baseline = find_baseline(name)
     folder = baseline.environment.backend_file.parent
-    files = [baseline.environment.backend_file]
-    files += [folder / "torch_models.py"] if "torch_models" in files[0].read_text() else []
-    text = "\n".join(file.read_text() for file in files)
+    read_from, text = set(), baseline.environment.backend_file.read_text()
+    while found := {file for file in folder.glob("*.py") if f"from {file.stem} import" in text} - read_from:
+        read_from |= found
+        text += "".join(file.read_text() for file in sorted(found))
     read = set(re.findall(r"""\b(?:p|parameters)\[f?["'](\w+)["']\]""", text))
     if "_weight" in text:
         read |= {f"{label}_weight" for label in ("energy", "forces", "stress")}
@@ -79,3 +81,19 @@ def test_what_cannot_be_trained_says_why(tmp_path: Path) -> None:
     assert lost.status == "cannot be had"
     with pytest.raises(BackendUnavailableError, match=r"lost cannot be had: its package was withdrawn"):
         lost.install()
+
+
+@pytest.mark.parametrize("name", ["gap", "ace"])
+def test_an_academic_package_is_not_installed_before_its_licence_is_accepted(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of GAP as libatoms.github.io/GAP says, of tensorpotential as in its LICENSE.md."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    made = []
+    monkeypatch.setattr("uniscreen.potentials.isolated.environments.Environment.ensure", lambda *_: made.append(name))
+    with pytest.raises(LicenceError, match=rf"non-commercial use only: http.*uniscreen baselines install {name} --acc"):
+        find_baseline(name).install()
+    assert made == []
+    licences.accept(find_baseline(name))
+    find_baseline(name).install()
+    assert made == [name]

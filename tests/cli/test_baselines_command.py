@@ -10,7 +10,7 @@ from ase.calculators.emt import EMT
 from ase.io import write
 from click.testing import CliRunner
 
-from uniscreen.benchmarking.baselines import baselines
+from uniscreen.benchmarking.baselines import baselines, find_baseline
 from uniscreen.cli.main import main
 
 if TYPE_CHECKING:
@@ -62,3 +62,28 @@ def test_errors_are_one_line(copper: Path, tmp_path: Path) -> None:
         assert said in done.output
         assert done.output.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_remove_takes_the_environment_and_names_who_shared_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = find_baseline("snap").environment.folder
+    folder.mkdir(parents=True)
+    done = CliRunner().invoke(main, ["baselines", "remove", "snap"])
+    assert done.exit_code == 0
+    assert done.output == f"removed {folder}\nit was that of qsnap too\n"
+    assert not folder.exists()
+    done = CliRunner().invoke(main, ["baselines", "remove", "snap"])
+    assert done.exit_code == 2
+    assert done.output.startswith("Error: There is no environment of snap in ")
+
+
+def test_a_licence_is_accepted_by_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr("uniscreen.potentials.isolated.environments.Environment.ensure", lambda *_: None)
+    done = CliRunner().invoke(main, ["baselines", "install", "gap"])
+    assert done.exit_code == 2
+    assert "uniscreen baselines install gap --accept-licence" in done.output
+    done = CliRunner().invoke(main, ["baselines", "install", "gap", "--accept-licence"])
+    assert done.exit_code == 0
+    assert "academic, non-commercial use only" in done.output
+    assert CliRunner().invoke(main, ["baselines", "install", "gap"]).exit_code == 0

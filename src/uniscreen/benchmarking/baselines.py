@@ -30,7 +30,8 @@ class Baseline:
 
     ``architecture`` is that of the model cards of what is trained; ``package`` is the one that trains and evaluates.
     ``hyperparameters`` are the defaults, which ``hyperparameters_from`` names the source of. ``early_stopping``: it
-    needs validation structures. ``unavailable`` is why it cannot be had, empty if it can.
+    needs validation structures. ``unavailable`` is why it cannot be had, empty if it can. ``restricted_use`` is what
+    the package's licence restricts its use to, empty if nothing, and ``licence_url`` its text.
     """
 
     name: str
@@ -42,6 +43,8 @@ class Baseline:
     hyperparameters_from: str = ""
     early_stopping: bool = False
     unavailable: str = ""
+    restricted_use: str = ""
+    licence_url: str = ""
     hyperparameters: Mapping[str, Hyperparameter] | None = None
 
     @property
@@ -63,11 +66,20 @@ class Baseline:
 
         Raises:
             BackendUnavailableError: it cannot be made, or the package cannot be had.
+            LicenceError: the package's licence restricts its use and has not been accepted.
         """
+        from uniscreen.potentials.licences import require_accepted
+
         if self.unavailable:
             raise BackendUnavailableError(f"{self.name} cannot be had: {self.unavailable}.")
+        require_accepted(self, "baselines install")
         self.environment.ensure(self.name)
         return self.environment
+
+    @property
+    def sharing(self) -> list[str]:
+        """The other kinds that are trained in the same environment."""
+        return [one.name for one in baselines().values() if one.architecture == self.architecture and one != self]
 
     def resolved(self, given: Mapping[str, Hyperparameter]) -> dict[str, Hyperparameter]:
         """All hyperparameters: the given ones, and the defaults of the others.
@@ -134,12 +146,13 @@ def train_baseline(
         seed: of all that is random.
         device: where it is trained.
         threads: with how many.
-        seconds: after which it is given up.
+        seconds: after which it is given up; those that train step by step stop before, with the best they have.
 
     Raises:
         UnknownModelError: no such kind of model.
         InputError: a hyperparameter that there is not, no structures, or no validation structures where it needs them.
         BackendUnavailableError: its package cannot be had.
+        LicenceError: the package's licence restricts its use and has not been accepted.
         BackendError: the training failed; with the end of its log.
     """
     from uniscreen.potentials.isolated.training import TrainingRequest, train_isolated

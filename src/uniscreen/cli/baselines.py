@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uniscreen.cli.console import standard_output
+from uniscreen.cli.licence import settle_licence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,8 @@ def show(name: str) -> None:
 
     baseline = find_baseline(name)
     click.echo(f"{baseline.title}, with {baseline.package} ({baseline.licence}): {baseline.status}")
+    if baseline.restricted_use:
+        click.echo(f"  for {baseline.restricted_use} only: {baseline.licence_url}")
     click.echo(f"  {baseline.unavailable or baseline.citation}")
     for key, value in (baseline.hyperparameters or {}).items():
         click.echo(f"  {key}={value}")
@@ -44,13 +47,34 @@ def show(name: str) -> None:
 
 @baselines.command()
 @click.argument("name")
-def install(name: str) -> None:
+@click.option("--accept-licence", is_flag=True, help="Accept a licence that restricts the use of the package.")
+def install(name: str, *, accept_licence: bool) -> None:
     """Make the environment of NAME, which training does too."""
     from uniscreen.benchmarking.baselines import find_baseline
 
     baseline = find_baseline(name)
+    settle_licence(baseline, "baselines install", accept=accept_licence)
     environment = baseline.install()
     click.echo(f"{baseline.name}: {baseline.package} is in {environment.folder}")
+
+
+@baselines.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Remove the environment of NAME; it is made anew when it is next needed. Trained models stay."""
+    from uniscreen.benchmarking.baselines import find_baseline
+    from uniscreen.errors import InputError
+
+    baseline = find_baseline(name)
+    if baseline.unavailable:
+        raise InputError(f"{baseline.name} has no environment; it cannot be had.")
+    removed = baseline.environment.remove()
+    if not removed:
+        raise InputError(f"There is no environment of {baseline.name} in {baseline.environment.folder.parent}.")
+    for folder in removed:
+        click.echo(f"removed {folder}")
+    if baseline.sharing:
+        click.echo(f"it was that of {' and '.join(baseline.sharing)} too")
 
 
 @baselines.command()
@@ -76,7 +100,7 @@ def train(
     """Train a model of the kind NAME from labelled structures: an extxyz file, VASP output, an ASE database ...
 
     KEY=VALUE changes a hyperparameter; 'uniscreen baselines show NAME' lists them. The folder is a model like any
-    other: give it as --model. Training is given up after --hours.
+    other: give it as --model. After --hours, training step by step ends with the best so far; any other is given up.
     """
     from uniscreen.benchmarking.baselines import train_baseline
     from uniscreen.structures.labels import read_labelled

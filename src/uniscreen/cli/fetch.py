@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
+
+from uniscreen.cli.licence import settle_licence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,21 +66,13 @@ def print_fetched_from_hub() -> None:
 
 def _settle_licence(name: str, *, accept: bool) -> None:
     """Show a licence that restricts use and record that it is accepted, by the option or by an answer."""
-    from uniscreen.potentials import find_card, licences
+    from uniscreen.potentials import find_card
     from uniscreen.potentials.hub import SCHEME, HubName
 
     if name.startswith(SCHEME):
         HubName.parse(name)
         return
-    card = find_card(name)
-    if licences.is_accepted(card):
-        return
-    if accept or sys.stdin.isatty():
-        click.echo(licences.terms(card), err=True)
-    if accept or (sys.stdin.isatty() and click.confirm("Do you accept this licence?", err=True)):
-        licences.accept(card)
-        click.echo(f"That you accept it is recorded in {licences.acceptances_file()}", err=True)
-    licences.require_accepted(card)
+    settle_licence(find_card(name), "models fetch", accept=accept)
 
 
 def _say_waiting(name: str) -> None:

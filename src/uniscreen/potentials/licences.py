@@ -6,35 +6,52 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from uniscreen.durable import making, write_atomically
 from uniscreen.errors import InputError, LicenceError
 
-if TYPE_CHECKING:
-    from uniscreen.potentials.cards import ModelCard
+
+class Licensed(Protocol):
+    """What has a licence: a model card, or a kind of dedicated model whose package has one."""
+
+    @property
+    def name(self) -> str:
+        """What the acceptance is recorded under."""
+
+    @property
+    def licence(self) -> str:
+        """Its name."""
+
+    @property
+    def licence_url(self) -> str:
+        """Where its text is."""
+
+    @property
+    def restricted_use(self) -> str:
+        """What it restricts the use to, empty if nothing."""
 
 
-def terms(card: ModelCard) -> str:
+def terms(card: Licensed) -> str:
     """What the licence of a model restricts, and where to read it, in a sentence."""
     return f"{card.name} is under the {card.licence}, which allows {card.restricted_use} only: {card.licence_url}"
 
 
-def is_accepted(card: ModelCard) -> bool:
+def is_accepted(card: Licensed) -> bool:
     """Whether the licence restricts nothing, or has been accepted for this model as it stands on the card."""
     accepted = _accepted().get(card.name)
     return not card.restricted_use or (isinstance(accepted, dict) and accepted.get("licence") == card.licence)
 
 
-def require_accepted(card: ModelCard) -> None:
-    """Raise LicenceError, which shows the terms, unless they are accepted."""
+def require_accepted(card: Licensed, command: str = "models fetch") -> None:
+    """Raise LicenceError, which shows the terms and the command to accept them with, unless they are accepted."""
     if not is_accepted(card):
         raise LicenceError(
-            f"{terms(card)}. Read it and accept it once: uniscreen models fetch {card.name} --accept-licence"
+            f"{terms(card)}. Read it and accept it once: uniscreen {command} {card.name} --accept-licence"
         )
 
 
-def accept(card: ModelCard) -> None:
+def accept(card: Licensed) -> None:
     """Record that the user accepts the licence of a model: its name, the licence and the time (UTC)."""
     place = acceptances_file()
     entry = {"licence": card.licence, "accepted": datetime.now(UTC).isoformat(timespec="seconds")}
