@@ -20,6 +20,8 @@ from uniscreen.benchmarking.spec import BenchmarkSpec
 from uniscreen.errors import InputError, ResumeError
 from uniscreen.structures.labels import read_labelled
 
+pytestmark = pytest.mark.slow
+
 MODEL = "chgnet-0.3.0"
 
 CALCULATORS = """
