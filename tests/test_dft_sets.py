@@ -16,6 +16,9 @@ from uniscreen.training.labelling import read_label_settings
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
 DATA = Path(__file__).parents[1] / "data"
+FORCE_CHANGE = {("sic", "vacancy-rattled-0.06A"): 40}
+"""meV/Å, where more than 10 is known and told: states at the Fermi level want ever more k-points."""
+
 CARDS = sorted(DATA.glob("*/card.toml"))
 
 
@@ -33,10 +36,13 @@ def test_the_card_describes_the_file(dft_set):
     assert card["frames"] + len(card["failed"]) == 150
     assert card["groups"] == Counter(one.group for one in structures)
     assert card["elements"] == sorted({symbol for one in structures for symbol in one.atoms.symbols})
-    settings = read_label_settings(folder / card["calculation"]["settings"])
-    assert card["calculation"]["settings_sha256"] == settings.sha256()
-    assert card["calculation"]["cutoff_eV"] == settings.parameters["mode"]["ecut"]
-    assert sorted(card["calculation"]["paw_ids"]) == card["elements"]
+    calculations = [card[name] for name in card if name.startswith("calculation")]
+    assert {one["settings"] for one in calculations} == {path.name for path in folder.glob("gpaw*.yaml")}
+    for one in calculations:
+        settings = read_label_settings(folder / one["settings"])
+        assert one["settings_sha256"] == settings.sha256()
+        assert one["cutoff_eV"] == settings.parameters["mode"]["ecut"]
+        assert sorted(one["paw_ids"]) == card["elements"]
 
 
 def test_every_kind_of_frame_is_there(dft_set):
@@ -47,12 +53,12 @@ def test_every_kind_of_frame_is_there(dft_set):
 
 def test_the_labels_are_sane(dft_set):
     _, _, structures = dft_set
-    for one in structures:
+    for one in structures:  # the stiff bonds of SiC, rattled by 0.20 Å, come to 77 eV/Å
         # plane waves keep the net force of a periodic cell small, but not zero: the density's grid is fixed in space
         assert np.abs(one.forces.mean(axis=0)).max() < 0.01, one.place
-        assert 0.01 < np.linalg.norm(one.forces, axis=1).max() < 50, one.place
+        assert 0.01 < np.linalg.norm(one.forces, axis=1).max() < 80, one.place
         assert one.stress is not None
-        assert np.abs(one.stress).max() * EV_PER_CUBIC_ANGSTROM_TO_GPA < 50, one.place
+        assert np.abs(one.stress).max() * EV_PER_CUBIC_ANGSTROM_TO_GPA < 100, one.place
 
 
 def test_energies_and_stresses_agree_along_the_hydrostatic_strains(dft_set):
@@ -72,8 +78,9 @@ def test_denser_settings_change_little(dft_set):
     folder, _, _ = dft_set
     with (folder / "convergence.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert len({row["change"] for row in rows}) == 2
+    assert {"rattled-0.10A", "vacancy-rattled-0.06A"} < {row["group"] for row in rows}
     for row in rows:
+        limit = FORCE_CHANGE.get((folder.name, row["group"]), 10)
         assert abs(float(row["energy_shift_from_mean_meV_per_atom"])) < 2
-        assert float(row["force_change_max_meV_per_A"]) < 10
+        assert float(row["force_change_max_meV_per_A"]) < limit
         assert float(row["stress_change_max_GPa"]) < 0.2

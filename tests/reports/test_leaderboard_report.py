@@ -11,7 +11,7 @@ from test_screen_report import HOSTILE, MINUS, Page
 import uniscreen
 from benchmark_rows import SOURCE, benchmark_rows, cell, failed, frame, published, seeds
 from uniscreen.errors import InputError
-from uniscreen.reports.leaderboard_content import LeaderboardContent
+from uniscreen.reports.leaderboard_content import LeaderboardContent, telling
 from uniscreen.reports.leaderboard_markdown import leaderboard_markdown
 from uniscreen.reports.leaderboard_report import write_leaderboard
 
@@ -207,3 +207,19 @@ def test_a_browser_runs_it_without_errors(results, tmp_path):
     assert "CONSOLE" not in run.stderr
     assert 'data-ready="true"' in run.stdout
     assert run.stdout.count("js-plotly-plot") >= 12
+
+
+def test_values_give_way_to_their_errors():
+    metrics = [
+        "volume:rocksalt",
+        "volume_error:rocksalt",
+        "volume:zincblende",
+        "c11:rocksalt",
+        "elastic_error:rocksalt",
+        "phonon_frequency:rocksalt X",
+        "phonon_mae:rocksalt",
+        "surface_energy:rocksalt(100)",
+        "nve_drift",
+    ]
+    gone = {"volume:rocksalt", "c11:rocksalt", "phonon_frequency:rocksalt X"}
+    assert telling(metrics) == [name for name in metrics if name not in gone]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.benchmarking.leaderboard import ENTRY, HEADLINE, leaderboard, metric_order
+from uniscreen.benchmarking.quantities import quantity_of
 from uniscreen.benchmarking.result_columns import COMPUTED
 from uniscreen.benchmarking.result_rows import read_rows
 from uniscreen.reports.tables import records
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
 BESIDE = ("shifted_energy_mae", "stress_mae", "force_slope", "speed", "training_time")
 """Metrics that are shown beside those of HEADLINE where they were measured."""
+
+ERROR_OF = {
+    "volume": "volume_error",
+    "bulk_modulus": "bulk_modulus_error",
+    **{f"c{i}{j}": "elastic_error" for i in range(1, 7) for j in range(i, 7)},
+    "phonon_frequency": "phonon_mae",
+    "vacancy_energy": "vacancy_energy_error",
+    "surface_energy": "surface_energy_error",
+    "polymorph_energy": "polymorph_energy_error",
+}
+"""The error against a reference that stands for a value."""
 
 _PHYSICS = "nve_drift"
 """The first quantity that is no error on the test structures, and no time."""
@@ -48,7 +60,7 @@ class Part:
     """One dataset: ``entries`` in the order of the first metric of ``ranked``, those without a value last.
 
     ``ranked``, ``beside``, ``errors`` and ``physics`` are metrics: of the main table with and without ranks, and of
-    two more tables. ``board`` has its rows of the leaderboard.
+    two more tables, the last without values whose error is in it. ``board`` has its rows of the leaderboard.
     """
 
     benchmark: str
@@ -122,8 +134,20 @@ def _part(benchmark: str, dataset: str, board: DataFrame, asked: tuple[str, ...]
         ranked=ranked,
         beside=beside,
         errors=tuple(name for name in left if metric_order(name) < metric_order(_PHYSICS)),
-        physics=tuple(name for name in left if metric_order(name) >= metric_order(_PHYSICS)),
+        physics=tuple(name for name in telling(left) if metric_order(name) >= metric_order(_PHYSICS)),
     )
+
+
+def telling(metrics: list[str]) -> list[str]:
+    """Return the metrics without those values whose errors are there too, which tell more in less room."""
+    there = {error: {_crystal(name) for name in metrics if name.startswith(error)} for error in ERROR_OF.values()}
+    errors = {name: ERROR_OF.get(quantity_of(name).name, "") for name in metrics}
+    return [name for name in metrics if _crystal(name) not in there.get(errors[name], ())]
+
+
+def _crystal(metric: str) -> str:
+    """The crystal of a metric, without the surface's plane or the point of the Brillouin zone."""
+    return metric.partition(":")[2].split(" ")[0].split("(")[0]
 
 
 def _entries(board: DataFrame, first: str, sources: tuple[str, ...]) -> tuple[Entry, ...]:

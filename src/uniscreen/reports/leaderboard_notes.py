@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from uniscreen.benchmarking.leaderboard import HEADLINE
 from uniscreen.reports.leaderboard_content import source_mark
 from uniscreen.reports.leaderboard_text import title_of, unit_of, value_text
 from uniscreen.reports.notes import Note
@@ -19,7 +20,7 @@ def counted(part: Part) -> str:
     n_cells = sum(entry.n_cells for entry in part.entries if not entry.is_quoted)
     n_quoted = sum(entry.is_quoted for entry in part.entries)
     n_failed = sum(entry.n_failed for entry in part.entries)
-    tested = part.board.loc[part.board["metric"] == part.ranked[0], "n_test"].dropna()
+    tested = part.board.loc[part.board["metric"].isin(HEADLINE), "n_test"].dropna()
     sizes = [str(size) for size in sorted({*map(int, tested)})]
     words = f" Tested on {listed(sizes, 5)} structures." if sizes else ""
     unequal = " Not all entries were tested on the same ones." if len(sizes) > 1 else ""
