@@ -73,7 +73,7 @@ def converge(name: str, python: Path, workers: int) -> None:
     for file, found in parts(name).items():
         chosen = [frame for group in PROBES[name] for frame in found if frame.info["group"] == group]
         chosen = list({frame.info["group"]: frame for frame in reversed(chosen)}.values())[::-1]
-        probes = folder / "convergence-label" / f"{Path(file).stem}-probes.extxyz"
+        probes = folder / "convergence-label" / f"{Path(file).stem}.extxyz"
         probes.parent.mkdir(exist_ok=True)
         write(probes, chosen)
         settings = read_label_settings(folder / file)
@@ -96,7 +96,7 @@ def _changes(settings: LabelSettings, ecut: int, kpts: int) -> dict[str, dict[st
 
 
 def _labels(probes: Path, settings: LabelSettings, what: str, python: Path, workers: int) -> list[LabelRow]:
-    out = probes.with_name(f"{what.replace(' ', '-')}.extxyz")
+    out = probes.with_name(f"{probes.stem}-{what.replace(' ', '-')}.extxyz")
     run = run_labelling(probes, settings, out, python=python, workers=workers)
     assert not run.failed, run.failed
     return list(run.rows)

@@ -74,8 +74,8 @@ class Part:
 
     @property
     def title(self) -> str:
-        """Benchmark and dataset."""
-        return f"{self.benchmark}: {self.dataset}"
+        """Benchmark and dataset, once where they have one name."""
+        return self.dataset if self.dataset == self.benchmark else f"{self.benchmark}: {self.dataset}"
 
 
 @dataclass(frozen=True)
