@@ -19,6 +19,9 @@ DATA = Path(__file__).parents[1] / "data"
 FORCE_CHANGE = {("sic", "vacancy-rattled-0.06A"): 40}
 """meV/Å, where more than 10 is known and told: states at the Fermi level want ever more k-points."""
 
+STRESS_CHANGE = {"sic": 0.6}
+"""GPa, where more than 0.2 is known and told: the cutoff's, the same in all frames, 0.2 % of the bulk modulus."""
+
 CARDS = sorted(DATA.glob("*/card.toml"))
 
 
@@ -83,4 +86,4 @@ def test_denser_settings_change_little(dft_set):
         limit = FORCE_CHANGE.get((folder.name, row["group"]), 10)
         assert abs(float(row["energy_shift_from_mean_meV_per_atom"])) < 2
         assert float(row["force_change_max_meV_per_A"]) < limit
-        assert float(row["stress_change_max_GPa"]) < 0.2
+        assert float(row["stress_change_max_GPa"]) < STRESS_CHANGE.get(folder.name, 0.2)
