@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Errors:
-    """Errors over some frames: of energies per atom, over frames; of forces and stresses, over components.
+class MeanErrors:
+    """Mean absolute errors over some frames: of energies per atom, over frames; of forces, over components."""
+
+    energy_mae_meV_per_atom: float  # noqa: N815
+    force_mae_meV_per_A: float  # noqa: N815
+
+
+@dataclass(frozen=True)
+class Errors(MeanErrors):
+    """All errors over some frames: of energies per atom, over frames; of forces and stresses, over components.
 
     ``force_slope`` is that of predicted against labelled forces through the origin (1 is right, below 1 is too soft);
     ``force_cosine`` the cosine of the angle between the vectors of all forces. The energy errors ``shifted`` are those
@@ -28,11 +36,9 @@ class Errors:
     """
 
     frames: int
-    energy_mae_meV_per_atom: float  # noqa: N815
     energy_rmse_meV_per_atom: float  # noqa: N815
     shifted_energy_mae_meV_per_atom: float  # noqa: N815
     shifted_energy_rmse_meV_per_atom: float  # noqa: N815
-    force_mae_meV_per_A: float  # noqa: N815
     force_rmse_meV_per_A: float  # noqa: N815
     force_slope: float | None
     force_cosine: float | None

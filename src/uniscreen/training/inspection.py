@@ -10,14 +10,15 @@ import numpy as np
 
 from uniscreen.errors import InputError
 from uniscreen.training.data_checks import Finding, check_conventions
-from uniscreen.training.predictions import force_slope, predict
+from uniscreen.training.errors import Errors
+from uniscreen.training.predictions import predict
 from uniscreen.training.reference_energies import fit_shifts, total_shift
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from uniscreen.potentials.base import Potential, SystemResult
+    from uniscreen.potentials.base import Potential
     from uniscreen.structures.labels import LabelledData, LabelledStructure
 
 LARGE_FORCE = 50.0
@@ -158,14 +159,15 @@ def _distance(data: LabelledData, potential: Potential) -> tuple[dict[int, tuple
     shifts = fit_shifts(atoms, residuals)
     energy = np.abs(residuals - total_shift(atoms, shifts)) / n
     force = [result.forces - label.forces for label, result in pairs]
+    errors = Errors.of([label for label, _ in pairs], [result for _, result in pairs])
     rms = np.array([np.sqrt(np.mean(np.square(error))) for error in force])
     model = ModelDistance(
         model=potential.card.name,
-        energy_mae_before_meV_per_atom=1000 * float(np.mean(np.abs(residuals) / n)),
+        energy_mae_before_meV_per_atom=errors.energy_mae_meV_per_atom,
         energy_mae_meV_per_atom=1000 * float(np.mean(energy)),
-        force_mae_meV_per_A=1000 * float(np.mean(np.abs(np.concatenate(force)))),
-        force_slope=force_slope(pairs),
-        stress_mae_GPa=_stress_mae(pairs),
+        force_mae_meV_per_A=errors.force_mae_meV_per_A,
+        force_slope=float("nan") if errors.force_slope is None else errors.force_slope,
+        stress_mae_GPa=errors.stress_mae_GPa,
         shifts_eV_per_atom=shifts,
         farthest=tuple((pairs[k][0].place, float(rms[k])) for k in np.argsort(-rms)[:5]),
         refused=refused,
@@ -175,12 +177,6 @@ def _distance(data: LabelledData, potential: Potential) -> tuple[dict[int, tuple
         place: (float(energy[k]), float(np.mean(np.abs(force[k])))) for k, place in enumerate(predictions.results)
     }
     return by_frame, model
-
-
-def _stress_mae(pairs: Sequence[tuple[LabelledStructure, SystemResult]]) -> float | None:
-    """GPa, over the components; None where there is no stress."""
-    errors = [result.stress - label.stress for label, result in pairs if label.stress is not None]
-    return EV_PER_CUBIC_ANGSTROM_TO_GPA * float(np.mean(np.abs(errors))) if errors else None
 
 
 def _groups(

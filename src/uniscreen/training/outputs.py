@@ -15,7 +15,6 @@ from uniscreen.durable import write_atomically
 from uniscreen.potentials import load_potential
 from uniscreen.potentials.saved import DESCRIPTION, WEIGHTS, write_committee
 from uniscreen.training.errors import Errors
-from uniscreen.training.safety import Errors as TrainingErrors
 from uniscreen.training.safety import run_checks
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
@@ -88,11 +87,11 @@ def _checked(
 ) -> list[Check]:
     """The checks on the test frames, or on those of validation where there are none."""
     data = next((stages[name].labels for name in ("test", "validation") if name in stages), ())
-    errors = stages["train"].errors()["trained"]
+    train = stages["train"]
     return run_checks(
         tuned,
         data,
-        training_errors=TrainingErrors(errors["energy_mae_meV_per_atom"], errors["force_mae_meV_per_A"]),
+        training_errors=Errors.of(train.labels, train.results["trained"]),
         pretrained=prepared.potential,
         md_ps=prepared.recipe.checks.md_ps,
         on_probe=on_check,

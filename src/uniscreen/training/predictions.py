@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from uniscreen.errors import StructureError
 
 if TYPE_CHECKING:
@@ -39,10 +37,3 @@ def predict(potential: Potential, structures: Sequence[LabelledStructure], *, ba
                 except StructureError as error:
                     refused[place] = str(error)
     return Predictions(results, refused)
-
-
-def force_slope(pairs: Sequence[tuple[LabelledStructure, SystemResult]]) -> float:
-    """The slope of predicted forces against labels, through the origin; NaN where all labels are 0."""
-    product = sum(float(np.vdot(label.forces, result.forces)) for label, result in pairs)
-    size = sum(float(np.vdot(label.forces, label.forces)) for label, _ in pairs)
-    return product / size if size else float("nan")

@@ -28,7 +28,7 @@ from pair_potentials import (
 
 from uniscreen.relaxation.inflight import relax
 from uniscreen.structures.labels import LabelledStructure
-from uniscreen.training.safety import Errors, accuracy, is_safe, run_checks
+from uniscreen.training.safety import MeanErrors, accuracy, is_safe, run_checks
 from uniscreen.training.safety.checklist import PROBES
 from uniscreen.training.safety.subject import Subject
 
@@ -71,7 +71,7 @@ def check(data, sample):
     """Run the list, and return its rows by name."""
 
     def run(potential, structures=data, **given):
-        given = {"training_errors": Errors(1.0, 10.0), "pretrained": NotTuned(), "sample": sample} | given
+        given = {"training_errors": MeanErrors(1.0, 10.0), "pretrained": NotTuned(), "sample": sample} | given
         return {row.name: row for row in run_checks(potential, structures, md_ps=MD_PS, **given)}
 
     return run
@@ -132,7 +132,7 @@ def test_a_fault_fails_no_check_that_it_has_nothing_to_do_with(check):
 
 @pytest.mark.parametrize(("shift", "safe"), [(0.0005, True), (0.005, True), (0.02, False)])
 def test_the_strict_limit_fails_only_where_it_is_asked_for(accuracy_of, shift, safe):
-    by_name = accuracy_of(Shifted(shift), Errors(1000 * shift, 10.0))
+    by_name = accuracy_of(Shifted(shift), MeanErrors(1000 * shift, 10.0))
     rows = list(by_name.values())
     assert by_name["energy error"].value == pytest.approx(1000 * shift)
     assert "; 0.0 with the elements" in by_name["energy error"].detail
@@ -144,10 +144,10 @@ def test_errors_are_held_to_twice_those_in_training(accuracy_of):
     def row(errors):
         return accuracy_of(Shifted(0.005), errors)["energy error over that in training"]
 
-    assert row(Errors(2.6, 10.0)).status == "pass"
-    assert row(Errors(2.4, 10.0)).status == "fail"
-    assert row(Errors(2.4, 10.0)).value == pytest.approx(5 / 2.4)
-    assert (row(Errors(0.0, 10.0)).value, row(Errors(0.0, 10.0)).status) == (None, "fail")
+    assert row(MeanErrors(2.6, 10.0)).status == "pass"
+    assert row(MeanErrors(2.4, 10.0)).status == "fail"
+    assert row(MeanErrors(2.4, 10.0)).value == pytest.approx(5 / 2.4)
+    assert (row(MeanErrors(0.0, 10.0)).value, row(MeanErrors(0.0, 10.0)).status) == (None, "fail")
 
 
 def test_new_reference_energies_are_not_taken_for_forgetting(check):

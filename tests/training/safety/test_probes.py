@@ -10,7 +10,7 @@ from ase.build import bulk, molecule
 
 from uniscreen.errors import InputError
 from uniscreen.potentials import find_card
-from uniscreen.training.safety import Errors, read_training_errors
+from uniscreen.training.safety import MeanErrors, read_training_errors
 from uniscreen.training.safety.dynamics import time_step
 from uniscreen.training.safety.holes import rises_down_to
 from uniscreen.training.safety.parents import parent_of, symmetry
@@ -99,7 +99,7 @@ def test_the_errors_in_training_are_read_from_the_folder_of_a_run(tmp_path):
     trained = {"energy_mae_meV_per_atom": 1.5, "force_mae_meV_per_A": 30, "force_slope": 0.98}
     summary = tmp_path / "summary.json"
     summary.write_text(json.dumps({"errors": {"train": {"trained": trained}}}), encoding="utf-8")
-    assert read_training_errors(tmp_path) == Errors(1.5, 30.0)
+    assert read_training_errors(tmp_path) == MeanErrors(1.5, 30.0)
     summary.write_text(json.dumps({"errors": {}}), encoding="utf-8")
     with pytest.raises(InputError, match=r"summary.json holds no training errors .*KeyError: 'train'"):
         read_training_errors(tmp_path)

@@ -7,34 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uniscreen.training.predictions import force_slope
+from uniscreen.training.errors import Errors
 from uniscreen.training.reference_energies import fit_shifts, total_shift
 from uniscreen.training.safety.result import Measurement, NotRun
-from uniscreen.training.safety.training_run import Errors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from uniscreen.potentials.base import SystemResult
-    from uniscreen.structures.labels import LabelledStructure
     from uniscreen.training.safety.subject import Subject
 
 MIN_FORCE = 0.01
 """eV/Å, root mean square of the reference forces: below it their slope is that of noise."""
 
 
-def mean_errors(pairs: Sequence[tuple[LabelledStructure, SystemResult]]) -> Errors:
-    """Mean absolute errors: of the energy per atom over structures, of the forces over components."""
-    energy = [abs(result.energy - label.energy) / len(label.atoms) for label, result in pairs]
-    force = np.concatenate([result.forces - label.forces for label, result in pairs])
-    return Errors(1000 * float(np.mean(energy)), 1000 * float(np.mean(np.abs(force))))
-
-
 def over_training(subject: Subject) -> tuple[Measurement, Measurement]:
     """The error on the data over that on the training data, for energies and forces."""
     if subject.training_errors is None:
         raise NotRun("the errors on the training data are not known; a folder that finetune wrote holds them")
-    training, test = subject.training_errors, mean_errors(subject.pairs)
+    training, test = subject.training_errors, _errors(subject)
     pairs = (
         (test.energy_mae_meV_per_atom, training.energy_mae_meV_per_atom, "meV/atom"),
         (test.force_mae_meV_per_A, training.force_mae_meV_per_A, "meV/Å"),
@@ -49,7 +37,7 @@ def over_training(subject: Subject) -> tuple[Measurement, Measurement]:
 def errors(subject: Subject) -> tuple[Measurement, Measurement, Measurement]:
     """The mean absolute errors on the data: energy, the same again for its strict limit, and forces."""
     pairs = subject.pairs
-    found = mean_errors(pairs)
+    found = _errors(subject)
     atoms = [label.atoms for label, _ in pairs]
     residuals = np.array([label.energy - result.energy for label, result in pairs])
     rest = np.abs(residuals - total_shift(atoms, fit_shifts(atoms, residuals)))
@@ -70,5 +58,11 @@ def slope(subject: Subject) -> tuple[Measurement]:
     size = float(np.sqrt(np.mean(np.concatenate([label.forces for label, _ in pairs]) ** 2)))
     if size < MIN_FORCE:
         raise NotRun(f"the reference forces are {size:.1e} eV/Å (root mean square), too small for a slope")
-    value = force_slope(pairs)
+    value = _errors(subject).force_slope
+    assert value is not None  # there are forces
     return (Measurement(value, "too soft" if value < 1 else "too stiff" if value > 1 else "exact"),)
+
+
+def _errors(subject: Subject) -> Errors:
+    labels, results = zip(*subject.pairs, strict=True)
+    return Errors.of(labels, results)

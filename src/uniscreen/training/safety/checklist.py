@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from uniscreen.potentials.base import Potential
     from uniscreen.structures.labels import LabelledStructure
+    from uniscreen.training.errors import MeanErrors
     from uniscreen.training.safety.result import CheckStatus, Limit
-    from uniscreen.training.safety.training_run import Errors
 
 MD_PS = 10.0
 """Length of the molecular dynamics, ps."""
@@ -102,7 +102,7 @@ def run_checks(
     potential: Potential,
     data: Sequence[LabelledStructure] = (),
     *,
-    training_errors: Errors | None = None,
+    training_errors: MeanErrors | None = None,
     pretrained: Potential | None = None,
     sample: Sequence[LabelledStructure] | None = None,
     md_ps: float = MD_PS,

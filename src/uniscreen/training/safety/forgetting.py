@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uniscreen.errors import StructureError
+from uniscreen.training.errors import Errors
 from uniscreen.training.reference_energies import composition_matrix
-from uniscreen.training.safety.accuracy import mean_errors
 from uniscreen.training.safety.result import Measurement, NotRun
 from uniscreen.training.safety.sample import crystals_of
 
@@ -83,7 +83,7 @@ def _errors(
     """Where the sample has labels, the errors of both potentials against them, in words: energies and forces."""
     if not labelled:
         return "", ""
-    before, after = (mean_errors(list(zip(labelled, results, strict=True))) for results in (old, new))
+    before, after = (Errors.of(labelled, results) for results in (old, new))
     return (
         f"; errors {before.energy_mae_meV_per_atom:.1f} before, {after.energy_mae_meV_per_atom:.1f} after",
         f"; errors {before.force_mae_meV_per_A:.1f} before, {after.force_mae_meV_per_A:.1f} after",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from uniscreen.potentials.base import Potential, SystemResult
     from uniscreen.structures.labels import LabelledStructure
-    from uniscreen.training.safety.training_run import Errors
+    from uniscreen.training.errors import MeanErrors
 
 AT_REST = 0.1
 """eV/Å, largest reference force on an atom."""
@@ -57,7 +57,7 @@ class Subject:
 
     potential: Potential
     data: Sequence[LabelledStructure]
-    training_errors: Errors | None
+    training_errors: MeanErrors | None
     pretrained: Potential | None
     sample: Sequence[LabelledStructure] | None
     md_ps: float

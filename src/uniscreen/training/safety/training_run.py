@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import InputError
+from uniscreen.training.errors import MeanErrors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,15 +14,7 @@ if TYPE_CHECKING:
 SUMMARY = "summary.json"
 
 
-@dataclass(frozen=True)
-class Errors:
-    """Mean absolute errors over a set of labelled structures."""
-
-    energy_mae_meV_per_atom: float  # noqa: N815
-    force_mae_meV_per_A: float  # noqa: N815
-
-
-def read_training_errors(folder: Path) -> Errors | None:
+def read_training_errors(folder: Path) -> MeanErrors | None:
     """The errors of a run's potential on its own training data; None where the folder has no summary of a run.
 
     Raises:
@@ -33,7 +25,7 @@ def read_training_errors(folder: Path) -> Errors | None:
         return None
     try:
         errors = json.loads(path.read_text(encoding="utf-8"))["errors"]["train"]["trained"]
-        return Errors(float(errors["energy_mae_meV_per_atom"]), float(errors["force_mae_meV_per_A"]))
+        return MeanErrors(float(errors["energy_mae_meV_per_atom"]), float(errors["force_mae_meV_per_A"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} holds no training errors (errors.train.trained): {type(error).__name__}: {error}. "
