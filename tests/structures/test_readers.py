@@ -19,6 +19,7 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from uniscreen.errors import InputError, InvalidStructureError
 from uniscreen.structures import candidates_from_structures, read_candidates
+from uniscreen.structures.frames import Frame, split_frames
 
 
 def test_folder(tmp_path, limits):
@@ -107,6 +108,31 @@ def test_damaged_frames(tmp_path, text, message):
     (tmp_path / "t.extxyz").write_text(text)
     with pytest.raises(InputError, match=message):
         read_candidates(tmp_path / "t.extxyz")
+
+
+def test_frames_are_split_as_they_are_read():
+    def lines():
+        yield from ("1", "first", "Si 0 0 0", "1", " ", "Si 1 1 1")
+        yield from ("", "  ")
+        pytest.fail("read on before it had to")
+
+    frames = split_frames(lines())
+    assert next(frames) == Frame(1, "first", "1\nfirst\nSi 0 0 0\n")
+    assert next(frames) == Frame(4, " ", "1\n \nSi 1 1 1\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["2", "c", "Si 0 0 0", "", ""], "line 1 declares 2 atoms, but only 1 lines"),
+        (["0"], "line 1 declares 0 atoms, but only 0 lines"),
+        (["1", "c", "Si 0 0 0", "", "1", "c", "Si 0 0 0"], "line 4 is ''"),
+    ],
+    ids=["blank atoms", "no comment", "blank between"],
+)
+def test_blank_lines_stand_only_behind_the_last_frame(lines, message):
+    with pytest.raises(InvalidStructureError, match=message):
+        [*split_frames(lines)]
 
 
 def test_a_frame_with_a_bad_comment_fails_alone(tmp_path, limits):

@@ -9,7 +9,7 @@ TEXTS = ["first", "", "zweite Zeile é\n", "fourth\r\n", "lone surrogate \udc80"
 
 
 def test_texts_come_back_in_any_order():
-    spooled = SpooledTexts(iter(TEXTS), "cif")
+    spooled = SpooledTexts("cif", iter(TEXTS))
     assert len(spooled) == len(TEXTS)
     assert [spooled[k].text for k in (4, 0, 2, 1, 3)] == [TEXTS[k] for k in (4, 0, 2, 1, 3)]
     assert spooled[-1] == spooled[4]

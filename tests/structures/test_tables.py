@@ -12,7 +12,7 @@ from ase.build import bulk
 from ase.io import write
 
 from uniscreen.errors import InputError, InvalidStructureError
-from uniscreen.structures import ReadLimits, read_candidates
+from uniscreen.structures import ReadLimits, read_candidates, tables
 
 CIF = """data_NaCl
 _cell_length_a 4
@@ -107,6 +107,18 @@ def test_parquet_equals_csv(folder):
         assert list(found) == list(tables[0])
         assert [c.id for c in found] == ["1", "2"]
         pd.testing.assert_frame_equal(found.columns, tables[2].columns)
+
+
+def test_structures_of_parquet_in_pieces(tmp_path, monkeypatch, limits):
+    monkeypatch.setattr(tables, "ROWS_AT_A_TIME", 3)
+    cifs = [CIF.replace("length_a 4", f"length_a {4 + k}") for k in range(10)]
+    frame = pd.DataFrame({"cif": cifs, "x": range(10)}, index=pd.Index([f"c{k}" for k in range(10)], name="id"))
+    frame.to_parquet(tmp_path / "t.parquet", row_group_size=4)
+    found = read_candidates(tmp_path / "t.parquet")
+    assert [c.id for c in found] == [*frame.index]
+    assert [c.source.load(limits).cell[0, 0] for c in found] == [*range(4, 14)]
+    assert found.columns["x"].tolist() == [*range(10)]
+    assert [*found.columns] == ["x"]
 
 
 def test_duplicate_ids_name_physical_lines_after_inline_text(tmp_path):

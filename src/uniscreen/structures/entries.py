@@ -8,12 +8,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError, InvalidStructureError
 from uniscreen.structures.formats import structure_format
+from uniscreen.structures.frames import split_frames
 from uniscreen.structures.guard import describe, shorten
-from uniscreen.structures.rows import ID_NAMES, Rows
-from uniscreen.structures.sources import decode
+from uniscreen.structures.input_file import as_text
+from uniscreen.structures.json_list import NoListError, list_elements
+from uniscreen.structures.rows import ID_NAMES, Rows, ScalarColumns
 from uniscreen.structures.spool import SpooledTexts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from uniscreen.structures.frames import Frame
@@ -31,31 +34,30 @@ def read_entries(path: Path, file: IO[bytes]) -> Rows:
         InputError: it is not such a list.
 
     """
-    import pandas as pd
+    _, stem = structure_format(path.name)
+    ids: list[str] = []
+    sources, columns, any_structure = SpooledTexts("json"), ScalarColumns(), False
+    for k, entry in enumerate(_entries(path, file)):
+        if not isinstance(entry, dict):
+            raise InputError(f"{path}: entry {k + 1} is a {type(entry).__name__}; expected {EXPECTED}.")
+        any_structure = any_structure or "structure" in entry or "sites" in entry
+        key = _id_key(entry)
+        ids.append(_entry_id(entry, key, f"{stem}-{k}"))
+        columns.append(_scalars(entry, key))
+        sources.append(_structure_json(entry))
+    if ids and not any_structure:
+        raise InputError(f"{path}: no entry holds a structure; expected {EXPECTED}.")
+    return Rows(ids, [f"entry {k}" for k in range(1, len(ids) + 1)], sources, columns.frame())
 
+
+def _entries(path: Path, file: IO[bytes]) -> Iterator[Any]:
     try:
-        entries = json.loads(decode(file.read()))
+        with as_text(file) as text:
+            yield from list_elements(text, "entries")
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {shorten(describe(error))}") from error
-    if isinstance(entries, dict):
-        entries = entries.get("entries")
-    if not isinstance(entries, list):
-        raise InputError(f"{path}: expected {EXPECTED}.")
-    for k, entry in enumerate(entries, start=1):
-        if not isinstance(entry, dict):
-            raise InputError(f"{path}: entry {k} is a {type(entry).__name__}; expected {EXPECTED}.")
-    if entries and not any("structure" in entry or "sites" in entry for entry in entries):
-        raise InputError(f"{path}: no entry holds a structure; expected {EXPECTED}.")
-    _, stem = structure_format(path.name)
-    keys = [_id_key(entry) for entry in entries]
-    ids = [_entry_id(entry, key, f"{stem}-{k}") for k, (entry, key) in enumerate(zip(entries, keys, strict=True))]
-    columns = [_scalars(entry, key) for entry, key in zip(entries, keys, strict=True)]
-    return Rows(
-        ids=ids,
-        places=[f"entry {k}" for k in range(1, len(entries) + 1)],
-        sources=SpooledTexts((_structure_json(entry) for entry in entries), "json"),
-        columns=pd.DataFrame(columns, index=pd.RangeIndex(len(entries))),
-    )
+    except NoListError as error:
+        raise InputError(f"{path}: expected {EXPECTED}.") from error
 
 
 def _id_key(entry: dict[str, Any]) -> str | None:
@@ -96,25 +98,30 @@ def read_frames(path: Path, file: IO[bytes]) -> Rows:
         InputError: a frame is cut short or its header is not readable.
 
     """
-    import pandas as pd
+    _, stem = structure_format(path.name)
+    ids: dict[str, list[str]] = {name: [] for name in ID_NAMES}
+    places: list[str] = []
+    sources, columns = SpooledTexts("extxyz"), ScalarColumns()
+    for k, frame in enumerate(_frames(path, file), start=1):
+        info = _info(frame)
+        ids = {name: found for name, found in ids.items() if name in info}
+        for name, found in ids.items():
+            found.append(_raw_value(frame.comment, name))
+        places.append(f"frame {k} (line {frame.line})")
+        columns.append(info)
+        sources.append(frame.text)
+    key = next(iter(ids), None)
+    if key is None or not places:
+        return Rows([f"{stem}-{k}" for k in range(len(places))], places, sources, columns.frame())
+    return Rows(ids[key], places, sources, columns.frame().drop(columns=key))
 
-    from uniscreen.structures.frames import split_frames
 
+def _frames(path: Path, file: IO[bytes]) -> Iterator[Frame]:
     try:
-        frames = list(split_frames(decode(file.read())))
+        with as_text(file) as text:
+            yield from split_frames(line.rstrip("\n") for line in text)
     except InvalidStructureError as error:
         raise InputError(f"{path}: {error}") from error
-    _, stem = structure_format(path.name)
-    infos = [_info(frame) for frame in frames]
-    key = next((name for name in ID_NAMES if infos and all(name in info for info in infos)), None)
-    ids = [f"{stem}-{k}" if key is None else _raw_value(frame.comment, key) for k, frame in enumerate(frames)]
-    columns = [{name: value for name, value in info.items() if name != key} for info in infos]
-    return Rows(
-        ids=ids,
-        places=[f"frame {k} (line {frame.line})" for k, frame in enumerate(frames, start=1)],
-        sources=SpooledTexts((frame.text for frame in frames), "extxyz"),
-        columns=pd.DataFrame(columns, index=pd.RangeIndex(len(frames))),
-    )
 
 
 def _info(frame: Frame) -> dict[str, Any]:

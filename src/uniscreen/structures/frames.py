@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from io import StringIO
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import InvalidStructureError
@@ -11,7 +12,7 @@ from uniscreen.structures.crystal import check_count, crystal
 from uniscreen.structures.guard import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ase import Atoms
 
@@ -27,27 +28,36 @@ class Frame:
     text: str
 
 
-def split_frames(text: str) -> Iterator[Frame]:
-    """Yield the frames of an extxyz text without parsing any.
+def split_frames(lines: Iterable[str]) -> Iterator[Frame]:
+    """Yield the frames of an extxyz text, given as its lines, without parsing any; blank lines may follow the last.
 
     Raises:
         InvalidStructureError: a frame does not begin with its number of atoms, or is shorter than it says.
 
     """
-    lines = text.split("\n")
-    end = len(lines)
-    while end and not lines[end - 1].strip():
-        end -= 1
-    at = 0
-    while at < end:
-        stop = at + 2 + _declared(lines[at], at + 1)
-        if stop > end:
+    left = _without_blank_end(lines)
+    at = 1
+    for first in left:
+        n_atoms = _declared(first, at)
+        rest = [*islice(left, 1 + n_atoms)]
+        if len(rest) <= n_atoms:
             raise InvalidStructureError(
-                f"the frame at line {at + 1} declares {stop - at - 2:,} atoms, but only "
-                f"{max(end - at - 2, 0):,} lines of atoms follow."
+                f"the frame at line {at} declares {n_atoms:,} atoms, but only "
+                f"{max(len(rest) - 1, 0):,} lines of atoms follow."
             )
-        yield Frame(at + 1, lines[at + 1], "\n".join(lines[at:stop]) + "\n")
-        at = stop
+        yield Frame(at, rest[0], "\n".join((first, *rest)) + "\n")
+        at += 2 + n_atoms
+
+
+def _without_blank_end(lines: Iterable[str]) -> Iterator[str]:
+    blank: list[str] = []
+    for line in lines:
+        if line.strip():
+            yield from blank
+            blank.clear()
+            yield line
+        else:
+            blank.append(line)
 
 
 def parse_extxyz(text: str, limits: ReadLimits) -> Atoms:
@@ -63,7 +73,7 @@ def parse_extxyz(text: str, limits: ReadLimits) -> Atoms:
     from ase.io import read
 
     check_count(_declared(text.split("\n", 1)[0], 1), limits)
-    frames = list(split_frames(text))
+    frames = list(split_frames(text.split("\n")))
     if len(frames) != 1:
         raise InvalidStructureError(
             f"holds {len(frames)} frames; expected one. To screen all of them, give this file as the input."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import stat
 import tempfile
 import zlib
@@ -17,6 +18,7 @@ from uniscreen.structures.sources import decompress, not_gzip, too_large
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import TextIO
 
 MAX_INPUT_BYTES = 1 << 30
 """Bytes of an input file, also after decompression; a million inline CIFs need about this."""
@@ -65,6 +67,16 @@ def opened_input(path: Path, kinds: str) -> Iterator[tuple[hashlib._Hash, IO[byt
                 raise InputError(f"{path}: {error}") from error
             content.seek(0)
             yield digest, content
+
+
+@contextmanager
+def as_text(file: IO[bytes]) -> Iterator[TextIO]:
+    """Read a binary file as ``decode`` does its bytes, a piece at a time; it stays open."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
+    try:
+        yield text
+    finally:
+        text.detach()
 
 
 def _check(path: Path, kinds: str) -> None:

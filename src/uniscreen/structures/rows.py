@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError
 from uniscreen.structures.guard import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -30,6 +31,29 @@ class Rows:
     places: Sequence[str]
     sources: Sequence[StructureSource]
     columns: pd.DataFrame
+
+
+class ScalarColumns:
+    """Columns of values that come a row at a time; what a row lacks is NaN."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[Any]] = {}
+        self._n_rows = 0
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add a row, by column."""
+        for name in row:
+            if name not in self._columns:
+                self._columns[name] = [math.nan] * self._n_rows
+        for name, values in self._columns.items():
+            values.append(row.get(name, math.nan))
+        self._n_rows += 1
+
+    def frame(self) -> pd.DataFrame:
+        """All rows."""
+        import pandas as pd
+
+        return pd.DataFrame(self._columns, index=pd.RangeIndex(self._n_rows))
 
 
 def check_ids(name: str, ids: Sequence[str], places: Sequence[str]) -> None:

@@ -16,14 +16,21 @@ if TYPE_CHECKING:
 
 
 class SpooledTexts(Sequence[TextSource]):
-    """Sources whose texts are in a temporary file; in memory are only the places where they end in it."""
+    """Sources whose texts are in a temporary file; in memory are only the places where they end in it.
 
-    def __init__(self, texts: Iterable[str], kind: StructureFormat) -> None:
+    Texts may be added until the first one is read back.
+    """
+
+    def __init__(self, kind: StructureFormat, texts: Iterable[str] = ()) -> None:
         self.kind = kind
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it is gone when this object is
         self._ends = array("q", [0])
         for text in texts:
-            self._ends.append(self._ends[-1] + self._file.write(text.encode("utf-8", "surrogatepass")))
+            self.append(text)
+
+    def append(self, text: str) -> None:
+        """Add one."""
+        self._ends.append(self._ends[-1] + self._file.write(text.encode("utf-8", "surrogatepass")))
 
     def __len__(self) -> int:
         return len(self._ends) - 1

@@ -12,12 +12,17 @@ from uniscreen.structures.sources import MATERIAL_ID, FileSource, IdSource
 from uniscreen.structures.spool import SpooledTexts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from pyarrow.parquet import ParquetFile
 
     from uniscreen.structures.candidate import StructureSource
 
 STRUCTURE_NAMES = ("structure", "cif", "poscar")
+
+ROWS_AT_A_TIME = 1_000
+"""Rows of a Parquet table whose structures are in memory."""
 
 
 def read_csv(path: Path, file: IO[bytes]) -> Rows:
@@ -44,20 +49,31 @@ def read_parquet(path: Path, file: IO[bytes]) -> Rows:
         InputError: it is no such table, or lacks an id or a structure column.
 
     """
-    import pandas as pd
+    import pyarrow.parquet as pq
 
     try:
-        frame = pd.read_parquet(file)
+        table = pq.ParquetFile(file)
+        names = table.schema_arrow.names
+        others = [name for name in names if name not in STRUCTURE_NAMES]
+        frame = table.read(columns=others, use_pandas_metadata=True).to_pandas()
     except Exception as error:  # pyarrow raises many types for a damaged file
         raise InputError(f"{path} cannot be read as Parquet: {shorten(describe(error))}") from error
     if frame.index.name in ID_NAMES and frame.index.name not in frame.columns:
         frame = frame.reset_index()
-    keys = _key_columns(path, [str(name) for name in frame.columns], lambda name: map(_text, frame[name]))
+    structures = [name for name in names if name in STRUCTURE_NAMES]
+    keys = _key_columns(path, [*map(str, frame.columns), *structures], lambda name: map(_text, frame[name]))
     ids = [_text(value) for value in frame[keys[0]]]
-    structures = (_structure_text(path, k, value) for k, value in enumerate(frame[keys[1]], start=1))
-    columns = frame.drop(columns=list(_used(keys))).reset_index(drop=True)
+    values = _values(table, keys[1]) if keys[1] in structures else frame[keys[1]]
+    texts = (_structure_text(path, k, value) for k, value in enumerate(values, start=1))
+    columns = frame.drop(columns=keys[0]).reset_index(drop=True)
     places = [f"row {k}" for k in range(1, len(frame) + 1)]
-    return Rows(ids, places, _sources(path, keys[1], structures), columns)
+    return Rows(ids, places, _sources(path, keys[1], texts), columns)
+
+
+def _values(table: ParquetFile, column: str) -> Iterator[Any]:
+    """The values of one column; only some rows of it are in memory at a time."""
+    for batch in table.iter_batches(ROWS_AT_A_TIME, columns=[column]):
+        yield from batch.column(0).to_pylist()
 
 
 def _key_columns(path: Path, names: Sequence[str], values: Callable[[str], Iterable[str]]) -> tuple[str, str]:
@@ -95,7 +111,7 @@ def _sources(path: Path, column: str, structures: Iterable[str]) -> Sequence[Str
     if column == "structure":
         root = path.parent.resolve()
         return [FileSource(root, given.strip()) for given in structures]
-    return SpooledTexts(structures, "cif" if column == "cif" else "poscar")
+    return SpooledTexts("cif" if column == "cif" else "poscar", structures)
 
 
 def _text(value: Any) -> str:

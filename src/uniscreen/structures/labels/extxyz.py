@@ -42,7 +42,7 @@ def read_extxyz(_path: Path, data: bytes, given: LabelConventions) -> Iterator[R
     Raises:
         InvalidStructureError: a frame is cut short, cannot be read, or holds a label twice with different values.
     """
-    for number, frame in enumerate(split_frames(decode(data)), start=1):
+    for number, frame in enumerate(split_frames(decode(data).split("\n")), start=1):
         place = f"frame {number} (line {frame.line})"
         try:
             atoms, info = _parse(frame)
