@@ -42,6 +42,7 @@ def test_errors_are_one_line_and_say_what_to_do(tmp_path):
     assert "--workers is 0" in error_of(DEMO, "--workers", 0, *out)
     assert "--fmax is -1.0" in error_of(DEMO, "--fmax", -1, *out)
     assert "--max-steps is 0" in error_of(DEMO, "--max-steps", 0, *out)
+    assert "--prescreen needs --keep-below" in error_of(DEMO, "--prescreen", *out)
     assert "r2SCAN" in error_of(DEMO, "--model", "chgnet-r2scan", *out)
     assert not (tmp_path / "out").exists()
 

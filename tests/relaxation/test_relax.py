@@ -298,6 +298,49 @@ def test_waits_for_the_device_in_a_step(monkeypatch: pytest.MonkeyPatch) -> None
     assert waits == ["__bool__", "__bool__", "tolist"]
 
 
+def test_what_watches_is_told_of_every_step_and_may_stop_one() -> None:
+    potential, crystals = LennardJones(), lj_crystals()
+    settings = RelaxationSettings(fmax=0.01)
+    free = relax(potential, crystals, settings)
+    told: dict[int, list[tuple[int, float, float]]] = {key: [] for key in range(len(crystals))}
+
+    def watch(key: int, n_steps: int, energy: float, residual: float) -> str:
+        told[key].append((n_steps, energy, residual))
+        return "hopeless" if key == 1 and n_steps == 2 else ""
+
+    relaxer = InFlightRelaxer(potential, settings, 1e6, watch)
+    for key, atoms in enumerate(crystals):
+        relaxer.add(key, atoms, relaxer.work(atoms))
+    ended = {}
+    while len(relaxer):
+        ended |= {end.key: end for end in relaxer.step()}
+    assert free[1].n_steps > 3
+    for key, end in ended.items():
+        assert [n_steps for n_steps, _, _ in told[key]] == [*range(end.n_steps + 1)]
+        assert told[key][0][1] == end.initial_energy
+        assert told[key][-1][1] == end.energy
+        assert (end.status == "ok") == (told[key][-1][2] < settings.fmax)
+        if key != 1:
+            assert_same_end(free[key], end)
+    assert (ended[1].status, ended[1].reason, ended[1].n_steps) == ("stopped_early", "hopeless", 2)
+    again = potential.evaluate([ended[1].atoms])[0]
+    assert ended[1].energy == pytest.approx(again.energy, rel=0, abs=1e-9)
+    assert ended[1].max_force == pytest.approx(np.linalg.norm(again.forces, axis=1).max(), rel=0, abs=1e-9)
+
+
+def test_convergence_comes_before_being_stopped() -> None:
+    potential, crystals = LennardJones(), lj_crystals()[:1]
+    (free,) = relax(potential, crystals)
+
+    def watch(_key: int, n_steps: int, _energy: float, _residual: float) -> str:
+        return "too late" if n_steps >= free.n_steps else ""
+
+    relaxer = InFlightRelaxer(potential, RelaxationSettings(), watch=watch)
+    relaxer.add(0, crystals[0], relaxer.work(crystals[0]))
+    ends = [end for _ in range(free.n_steps + 1) for end in relaxer.step()]
+    assert [end.status for end in ends] == ["ok"]
+
+
 def test_running_out_of_steps_is_not_convergence() -> None:
     potential, crystals = LennardJones(), lj_crystals()
     settings = RelaxationSettings(fmax=1e-4, max_steps=3)

@@ -184,6 +184,18 @@ def test_unranked_candidates_are_listed_with_their_reasons(report, oxides, make_
     assert "1 did not converge; 3 could not be evaluated" in page.text
 
 
+def test_what_was_stopped_early_is_counted_apart(report, oxides, make_failure):
+    above = {"formula": "MgO", "e_above_hull_eV_per_atom": 0.4}
+    stopped = [make_failure(name, "stopped_early", "0.400 eV/atom above the hull", **above) for name in ("a", "b")]
+    page = report([*oxides, *stopped, make_failure("x", "failed", "no")])
+    assert page.tile("stopped early") == 2
+    assert page.tile("not evaluated") == 1
+    assert page.tile("not converged") == 0
+    assert "2 were stopped early; 1 could not be evaluated" in page.text
+    assert "2 relaxations were stopped early by --prescreen" in page.text
+    assert "stopped early" not in report(oxides).text
+
+
 def test_diagrams_of_the_systems_with_their_candidates(report, oxides):
     diagrams = report(oxides).diagrams()
     assert set(diagrams) == {"Li-O", "Co-O", "Li-Co-O", "Na-Cl"}

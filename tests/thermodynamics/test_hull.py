@@ -61,6 +61,18 @@ def test_candidate_below_the_hull_is_negative(binary):
     assert binary.e_above_hull(Composition("Li2O"), -6.3).e_above_hull == pytest.approx(-0.1)
 
 
+def test_the_energy_of_the_hull_at_a_composition(binary):
+    # Li, LiO and O2 are on it, at -1, -2.5 and -2 eV/atom; Li3O, at -1, is not.
+    for amounts, energy in (
+        ({"Li": 3.0}, -1.0),
+        ({"Li": 2.0, "O": 2.0}, -2.5),
+        ({"Li": 3.0, "O": 1.0}, -1.75),
+        ({"Li": 1.0, "O": 3.0}, -2.25),
+    ):
+        assert binary.energy_per_atom(amounts) == pytest.approx(energy)
+    assert binary.energy_per_atom({"Li": 1.0, "Yb": 1.0}) is None
+
+
 def test_missing_terminal_is_a_flag_and_uses_the_table(binary):
     distance = binary.e_above_hull(Composition("LiCo"), -9.0)
     assert (distance.e_above_hull, distance.missing_terminals, distance.decomposition) == (None, ("Co",), {})

@@ -63,6 +63,14 @@ if TYPE_CHECKING:
 @click.option(
     "--optimiser", type=click.Choice(["lbfgs", "fire"]), default="lbfgs", show_default=True, help="What relaxes."
 )
+@click.option(
+    "--prescreen",
+    is_flag=True,
+    help="Stop relaxing candidates that are not expected to come to within --keep-below of the hull of the references "
+    "(with 'elements': of the elements alone), as a pilot of the candidates relaxed in full has shown. A few good "
+    "ones are lost.",
+)
+@click.option("--keep-below", type=float, metavar="EV", help="What --prescreen keeps: eV/atom above the hull.")
 @click.option("--max-atoms", type=int, default=1000, show_default=True, help="Skip larger structures.")
 @click.option("--limit", type=int, metavar="N", help="Take the first N candidates only.")
 @click.option("--workers", type=int, metavar="N", help="Processes. [default: one a core; one on a GPU]")

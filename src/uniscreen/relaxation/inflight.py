@@ -15,7 +15,7 @@ from uniscreen.relaxation import guards
 from uniscreen.relaxation.batch import Batch, System
 from uniscreen.relaxation.cell import log_strain_force
 from uniscreen.relaxation.optimisers import OPTIMISERS
-from uniscreen.relaxation.result import Relaxation, RelaxationSettings, RelaxationStatus
+from uniscreen.relaxation.result import Relaxation, RelaxationSettings, RelaxationStatus, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,11 +42,20 @@ class InFlightRelaxer:
 
     ``limit`` is the work that one evaluation may take. It is halved whenever the memory of the device does not suffice;
     what is then too much waits, as far as it has come, until there is room again.
+
+    ``watch`` is told of every step, and may stop a system there.
     """
 
-    def __init__(self, potential: Potential, settings: RelaxationSettings, limit: float | None = None) -> None:
+    def __init__(
+        self,
+        potential: Potential,
+        settings: RelaxationSettings,
+        limit: float | None = None,
+        watch: Watch = lambda *_: "",
+    ) -> None:
         self.potential = potential
         self.settings = settings
+        self.watch = watch
         self.limit = MAX_WORK[potential.device.type] if limit is None else limit
         self._batch: Batch | None = None
         self._waiting: deque[Batch] = deque()
@@ -151,6 +160,7 @@ class InFlightRelaxer:
         settings = self.settings
         for i, system in enumerate(batch.systems):
             broken = guards.broken_evaluation(finite=bool(finite[i]), max_force=max_force[i])
+            hopeless = "" if broken else self.watch(system.key, system.n_steps, energy[i], residual[i])
             if broken and math.isfinite(energy[i] + residual[i]) and self._has_another_way(system):
                 anew[i] = system
             elif broken:
@@ -160,6 +170,8 @@ class InFlightRelaxer:
             elif system.n_steps >= settings.max_steps:
                 reason = f"{residual[i]:.3g} eV/Å left after {system.n_steps} steps (limit {settings.fmax:g})"
                 ended[i] = _relaxation(system, graph, i, "not_converged", reason, evaluation)
+            elif hopeless:
+                ended[i] = _relaxation(system, graph, i, "stopped_early", hopeless, evaluation)
         return ended, anew
 
     def _has_another_way(self, system: System) -> bool:
@@ -219,7 +231,7 @@ class InFlightRelaxer:
         log.warning("the batch could not be evaluated (%s); evaluating its systems one by one", error)
         ended: list[Relaxation] = []
         for one in batch.one_by_one():
-            alone = InFlightRelaxer(self.potential, self.settings, self.limit)
+            alone = InFlightRelaxer(self.potential, self.settings, self.limit, self.watch)
             alone._batch = one
             ended += alone.step()
             if alone._batch is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +11,16 @@ if TYPE_CHECKING:
 
     from uniscreen.relaxation.optimisers import Optimiser
 
-RelaxationStatus = Literal["ok", "not_converged", "exploded", "isolated_atoms", "unsupported_element", "failed"]
+RelaxationStatus = Literal[
+    "ok", "not_converged", "stopped_early", "exploded", "isolated_atoms", "unsupported_element", "failed"
+]
+
+Watch = Callable[[int, int, float, float], str]
+"""Told of a system after each of its steps: its key, the steps, its energy (eV) and the largest force left (eV/Å).
+
+What it returns, if anything, is the reason to stop the system there. A step may be told of twice, and a system that
+begins anew begins again at 0 steps.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Relaxation:
     ``atoms`` is the last structure that was reached; where a guard was broken, the one that broke it. ``energy`` is its
     total energy in eV, ``initial_energy`` that of the structure as it was given, ``max_force`` the largest force on an
     atom in eV/Å, ``max_stress`` the largest absolute component of the stress in eV/Å³; they are None where the status
-    is neither ok nor not_converged. ``reason`` says why it is not ok.
+    is none of ok, not_converged and stopped_early. ``reason`` says why it is not ok.
     """
 
     key: int

@@ -224,9 +224,15 @@ def _corrections(results: ScreenResults) -> str:
 
 
 def _unranked(results: ScreenResults) -> str:
+    stopped = (
+        f" {plural(results.n_stopped_early, 'relaxation')} {'was' if results.n_stopped_early == 1 else 'were'} stopped "
+        "early by --prescreen, which loses a few good candidates: their energies are too high as well."
+        if results.n_stopped_early
+        else ""
+    )
     return (
         "A relaxation that ran out of steps (not_converged) has an energy that is too high by an unknown amount, so "
         "it is listed but not ranked and takes no part in counts and figures. The same holds for candidates that "
         f"failed. Here: {results.n_not_converged:,} not converged, "
-        f"{len(results.not_ok) - results.n_not_converged:,} not evaluated."
+        f"{results.n_not_evaluated:,} not evaluated.{stopped}"
     )

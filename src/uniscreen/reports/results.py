@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 OK = "ok"
 NOT_CONVERGED = "not_converged"
+STOPPED_EARLY = "stopped_early"
 THRESHOLDS_MEV = (0, 25, 50, 100)
 """Distances above the hull, meV/atom, that candidates are counted within."""
 
@@ -120,13 +121,23 @@ class ScreenResults:
 
     @cached_property
     def not_ok(self) -> DataFrame:
-        """Candidates that could not be evaluated or did not converge."""
+        """Candidates that could not be evaluated, did not converge or were stopped early."""
         return _rows(self.frame, self.frame["status"] != OK)
 
     @cached_property
     def n_not_converged(self) -> int:
         """How many relaxations ran out of steps."""
         return int((self.frame["status"] == NOT_CONVERGED).sum())
+
+    @cached_property
+    def n_stopped_early(self) -> int:
+        """How many relaxations a prescreening stopped."""
+        return int((self.frame["status"] == STOPPED_EARLY).sum())
+
+    @property
+    def n_not_evaluated(self) -> int:
+        """How many candidates have no energy."""
+        return len(self.not_ok) - self.n_not_converged - self.n_stopped_early
 
     @cached_property
     def distances(self) -> list[float]:

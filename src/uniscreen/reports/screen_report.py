@@ -51,7 +51,7 @@ def write_screen_report(folder: Path, references: ReferenceSet, *, top: int = 50
 
 def verdict(results: ScreenResults) -> str:
     """One sentence: how many candidates are near the hull, and how many could not be judged."""
-    n, n_failed = len(results), len(results.not_ok) - results.n_not_converged
+    n, n_failed = len(results), results.n_not_evaluated
     if n == 0:
         return "The input held no candidates."
     if results.distances:
@@ -64,6 +64,8 @@ def verdict(results: ScreenResults) -> str:
         clauses = [f"None of {plural(n, 'candidate')} has a distance to the hull"]
     if results.n_not_converged:
         clauses.append(f"{results.n_not_converged:,} did not converge")
+    if results.n_stopped_early:
+        clauses.append(f"{results.n_stopped_early:,} {'was' if results.n_stopped_early == 1 else 'were'} stopped early")
     if n_failed:
         clauses.append(f"{n_failed:,} could not be evaluated")
     return "; ".join(clauses) + "."

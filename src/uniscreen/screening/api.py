@@ -34,7 +34,7 @@ def screen(
 
     Several models are a committee; see ``run_committee``. ``settings`` are the other fields of ScreenSettings: head,
     trust_model_file, functional, dtype, device, relax, fmax, max_steps, optimiser, max_atoms, limit,
-    deterministic.
+    prescreen, keep_below, deterministic.
     """
     models = [model] if isinstance(model, str) else model
     return run_models(

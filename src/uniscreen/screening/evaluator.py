@@ -11,6 +11,7 @@ from uniscreen.relaxation.inflight import InFlightRelaxer
 from uniscreen.relaxation.result import Relaxation, RelaxationSettings
 from uniscreen.screening.corrections import correction_of, hull_scheme, required_correction
 from uniscreen.screening.preflight import preflight
+from uniscreen.screening.prescreen import Watcher
 from uniscreen.screening.record import EVALUATED, Crystal, Record
 from uniscreen.screening.space_group import space_group
 from uniscreen.structures.candidate import Candidate, ReadLimits
@@ -33,13 +34,20 @@ class _Started:
 class CandidateEvaluator:
     """Evaluates a stream of candidates; whatever one of them does, the others are not affected."""
 
-    def __init__(self, potential: Potential, settings: ScreenSettings, batch_limit: float | None = None) -> None:
+    def __init__(
+        self,
+        potential: Potential,
+        settings: ScreenSettings,
+        batch_limit: float | None = None,
+        watcher: Watcher | None = None,
+    ) -> None:
         self.potential = potential
         functional = settings.functional or potential.card.functional  # a model file does not tell its own
         self.card = replace(potential.card, functional=functional)
         self.limits = ReadLimits(max_atoms=settings.max_atoms)
         relaxation = RelaxationSettings(settings.fmax, settings.max_steps if settings.relax else 0, settings.optimiser)
-        self.relaxer = InFlightRelaxer(potential, relaxation, batch_limit)
+        self.watcher = watcher or Watcher()
+        self.relaxer = InFlightRelaxer(potential, relaxation, batch_limit, self.watcher.watch)
         self._started: dict[int, _Started] = {}
         self._waiting: deque[int] = deque()
 
@@ -68,6 +76,7 @@ class CandidateEvaluator:
         try:
             atoms = candidate.source.load(self.limits)
             preflight(atoms, self.potential)
+            self.watcher.begin(index, atoms)
         except StructureError as error:
             return _unevaluated(index, candidate, atoms, error.status, str(error))
         except Exception as error:  # the boundary between candidates: one must not end the others
@@ -90,6 +99,7 @@ class CandidateEvaluator:
 
     def _record(self, relaxation: Relaxation) -> Record:
         started = self._started.pop(relaxation.key)
+        steps = self.watcher.end(relaxation.key)
         candidate, before, after = started.candidate, started.atoms, relaxation.atoms
         if relaxation.status not in EVALUATED:
             return _unevaluated(
@@ -115,6 +125,7 @@ class CandidateEvaluator:
                 crystal=Crystal.of(after, moments=self.card.magnetic_moments),
                 correction=correction,
                 initial_correction=initial_correction,
+                steps=steps,
             )
         except Exception as error:  # the boundary between candidates
             return _unevaluated(relaxation.key, candidate, before, "failed", f"{type(error).__name__}: {error}")

@@ -16,6 +16,7 @@ from uniscreen.screening.corrections import hull_scheme
 from uniscreen.screening.materials_project import REFERENCES, Fetcher, describe_origin
 from uniscreen.screening.outputs import write_outputs
 from uniscreen.screening.pool import WorkerPool
+from uniscreen.screening.prescreen import passes
 from uniscreen.screening.protocol import units_left
 from uniscreen.screening.provenance import Timer, describe_card, environment, hardware, usable_cores
 from uniscreen.screening.results import results_table
@@ -165,11 +166,11 @@ def run_job(job: Job, folder: Path, *, restart: bool, on_progress: Callable[[Pro
     store = RunStore.open(folder, manifest(job), restart=restart)
     try:
         job.inputs.keep(folder)
-        records = _evaluate(store, job, on_progress)
+        records, learned = _evaluate(store, job, on_progress)
         own = _model_references(job, records, on_progress)
         results = results_table(records, job.card, job.competition, job.table.columns, own)
         by_id = RecordsById(job.table.candidates.ids, records)
-        write_outputs(folder, results, by_id, provenance(job, timer, own))
+        write_outputs(folder, results, by_id, provenance(job, timer, own) | learned)
     finally:
         store.close()
     return Finished(results, by_id, own)
@@ -190,8 +191,10 @@ def provenance(job: Job, timer: Timer, own: ModelReferences | None) -> dict[str,
     }
 
 
-def _evaluate(store: RunStore, job: Job, on_progress: Callable[[Progress], None] | None) -> Sequence[Record]:
-    """Evaluate what has no record yet; returns all records in input order."""
+def _evaluate(
+    store: RunStore, job: Job, on_progress: Callable[[Progress], None] | None
+) -> tuple[Sequence[Record], dict[str, Any]]:
+    """Evaluate what has no record yet; returns all records in input order, and what was learned on the way."""
     records = store.records()
     done = records.count_statuses()
     resumed = len(records)
@@ -202,12 +205,17 @@ def _evaluate(store: RunStore, job: Job, on_progress: Callable[[Progress], None]
             on_progress(Progress(len(job.table), dict(done), resumed))
 
     on_done(())
-    if len(records) < len(job.table):
-        units = units_left(job.table.candidates, records, job.settings.unit_size)
-        WorkerPool(store, job.settings, job.machine.n_workers, job.machine.device).run(units, on_done)
+    learned = {}
+    complete = len(records) == len(job.table)
+    for places, watcher in passes(len(job.table), job.settings, job.card, job.competition.references, store.records):
+        if not complete:
+            units = units_left(job.table.candidates, records, job.settings.unit_size, places)
+            WorkerPool(store, job.settings, job.machine.n_workers, job.machine.device, watcher).run(units, on_done)
+        learned = watcher.summary()
+    if not complete:
         records = store.records()
     assert len(records) == len(job.table)
-    return records.in_input_order()
+    return records.in_input_order(), learned
 
 
 def _model_references(

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import InputError, UniscreenError
+from uniscreen.screening.prescreen import Watcher
 from uniscreen.screening.protocol import Done, Failure, Ready, Start, Unit
 from uniscreen.screening.record import Record
 from uniscreen.screening.store import RECORDS, RecordWriter
@@ -51,9 +52,12 @@ class WorkerPool:
     and the one that kills workers again and again becomes a ``worker_crash`` record.
     """
 
-    def __init__(self, store: RunStore, settings: ScreenSettings, n_workers: int, device: str) -> None:
+    def __init__(
+        self, store: RunStore, settings: ScreenSettings, n_workers: int, device: str, watcher: Watcher | None = None
+    ) -> None:
         self.store = store
         self.settings = settings
+        self.watcher = watcher or Watcher()
         self.n_workers = n_workers
         self.window = 2 if settings.deterministic else WINDOW[device]
         self.crashes = store.crashes()
@@ -108,8 +112,11 @@ class WorkerPool:
 
     def _staff(self) -> None:
         waiting = len(self._units) + len(self._suspects) + sum(bool(worker.held) for worker in self._workers)
-        while len(self._workers) < min(self.n_workers, waiting):
-            self._workers.append(self._start())
+        started = [self._start() for _ in range(min(self.n_workers, waiting) - len(self._workers))]
+        self._workers += started
+        for worker in started:  # when all are on their way: a large watcher is sent only as fast as it is read
+            with suppress(BrokenPipeError, ConnectionResetError):
+                worker.connection.send(Start(self.settings, worker.part, self.watcher))
 
     def _start(self) -> _Worker:
         ours, theirs = Pipe()
@@ -131,7 +138,6 @@ class WorkerPool:
                 env=environment,
             )
         theirs.close()
-        ours.send(Start(self.settings, part))
         return _Worker(process, ours, part, log)
 
     def _hand_out(self) -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterator, Sequence
     from pathlib import Path
 
+    from uniscreen.screening.prescreen import Watcher
     from uniscreen.screening.settings import ScreenSettings
     from uniscreen.structures.candidate import Candidate
 
@@ -31,15 +32,22 @@ class Unit:
 
 
 def units_left(
-    candidates: Sequence[Candidate], done: Container[int], size: int, wanted: Collection[int] | None = None
+    candidates: Sequence[Candidate],
+    done: Container[int],
+    size: int,
+    places: Sequence[int] | None = None,
+    wanted: Collection[int] | None = None,
 ) -> Iterator[Unit]:
     """What is left to do, in units that depend on the input alone; of a unit recorded in part, the rest one by one.
 
-    Units that hold none of the ``wanted`` places are left out; all are wanted unless some are named. A unit is made
-    when it is asked for.
+    The units are of the given ``places``, in this order; of all in the input unless some are given. Units that hold
+    none of the ``wanted`` places are left out; all are wanted unless some are named. A unit is made when it is asked
+    for.
     """
-    for start in range(0, len(candidates), size):
-        whole = range(start, min(start + size, len(candidates)))
+    if places is None:
+        places = range(len(candidates))
+    for start in range(0, len(places), size):
+        whole = places[start : start + size]
         if wanted is not None and not any(index in wanted for index in whole):
             continue
         left = [(index, candidates[index]) for index in whole if index not in done]
@@ -51,10 +59,11 @@ def units_left(
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Parent to worker, once: what to load and where to record."""
+    """Parent to worker, once: what to load, where to record, and what looks on."""
 
     settings: ScreenSettings
     part: Path
+    watcher: Watcher
 
 
 @dataclass(frozen=True, slots=True)

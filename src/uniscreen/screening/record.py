@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Status = Literal[
     "ok",
     "not_converged",
+    "stopped_early",
     "unsupported_element",
     "invalid_structure",
     "isolated_atoms",
@@ -23,8 +24,11 @@ Status = Literal[
 ]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
-EVALUATED: frozenset[Status] = frozenset({"ok", "not_converged"})
+EVALUATED: frozenset[Status] = frozenset({"ok", "not_converged", "stopped_early"})
 """The statuses whose rows have energies."""
+
+Steps = list[tuple[float, float]]
+"""Of each step of a relaxation the energy, eV, and the largest force left, eV/Å, the cell's included."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Record:
     the structure as it was given; ``max_force`` in eV/Å, ``max_stress`` in eV/Å³; ``volume_change`` the final over the
     initial volume minus one. ``crystal`` is the relaxed structure. ``correction`` is the one that raw energies of it
     call for, whether or not the model's are raw, and ``initial_correction`` that of the structure as it was given; both
-    only where there is a scheme for the model's functional. All that could not be had is None.
+    only where there is a scheme for the model's functional. ``steps`` are kept of the pilot of a prescreening. All that
+    could not be had is None.
     """
 
     index: int
@@ -81,6 +86,7 @@ class Record:
     crystal: Crystal | None = None
     correction: Correction | None = None
     initial_correction: Correction | None = None
+    steps: Steps | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; floats survive the round trip to the last bit."""

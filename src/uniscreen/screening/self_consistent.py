@@ -75,7 +75,9 @@ class ReferenceEvaluator:
             InputError: the cache cannot be written.
         """
         # Not --max-atoms: it says which candidates to spend time on, and a hull without its larger phases is no hull.
-        settings = replace(self.settings, limit=None, max_atoms=ScreenSettings.max_atoms)
+        settings = replace(
+            self.settings, limit=None, max_atoms=ScreenSettings.max_atoms, prescreen=False, keep_below=None
+        )
         wanted = frozenset(_competing(references, records))
         manifest = _manifest(references, settings, self.card, self.device)
         key = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:32]
@@ -91,7 +93,7 @@ class ReferenceEvaluator:
 
             on_done(())
             if not wanted <= found.keys():
-                units = units_left(table.candidates, found, settings.unit_size, wanted)
+                units = units_left(table.candidates, found, settings.unit_size, wanted=wanted)
                 WorkerPool(store, settings, self.n_workers, self.device).run(units, on_done)
                 found = store.records()
         finally:

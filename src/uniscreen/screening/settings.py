@@ -26,6 +26,7 @@ class ScreenSettings:
     ``relax`` positions and cell to ``fmax`` (eV/Å) in at most ``max_steps`` steps of ``optimiser``, or
     evaluate as given;
     structures of more than ``max_atoms`` atoms are not evaluated; ``limit`` keeps the first candidates only;
+    ``prescreen`` stops relaxing what is not expected to come to within ``keep_below`` eV/atom above the hull;
     ``deterministic`` fixes which candidates share a batch, so that results are the same to the last bit.
     """
 
@@ -41,6 +42,8 @@ class ScreenSettings:
     optimiser: Optimiser = "lbfgs"
     max_atoms: int = 1000
     limit: int | None = None
+    prescreen: bool = False
+    keep_below: float | None = None
     deterministic: bool = False
 
     def __post_init__(self) -> None:
@@ -50,6 +53,18 @@ class ScreenSettings:
                 raise InputError(f"--{name.replace('_', '-')} is {value}, expected at least {lowest}.")
         if not 0 < self.fmax < float("inf"):
             raise InputError(f"--fmax is {self.fmax}, expected a positive force in eV/Å, e.g. 0.05.")
+        self._check_prescreen()
+
+    def _check_prescreen(self) -> None:
+        if not self.prescreen:
+            if self.keep_below is not None:
+                raise InputError("--keep-below says what --prescreen is to keep; give both, or neither.")
+        elif self.keep_below is None:
+            raise InputError("--prescreen needs --keep-below, in eV/atom above the hull, e.g. --keep-below 0.1.")
+        elif not 0 <= self.keep_below < float("inf"):
+            raise InputError(f"--keep-below is {self.keep_below}, expected a distance above the hull in eV/atom.")
+        elif not self.relax:
+            raise InputError("--prescreen stops relaxations, and with --no-relax there are none. Give one of them.")
 
     @property
     def unit_size(self) -> int:

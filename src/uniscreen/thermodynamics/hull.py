@@ -59,14 +59,53 @@ SYSTEMS_KEPT = 100
 """Hulls of chemical systems that are kept. Who places many candidates does so system by system."""
 
 
-class Hull:
-    """Distances to the hull of a reference set; the hulls of the chemical systems used last are kept."""
+class _SystemHulls:
+    """Places candidates on the hulls of their chemical systems, of which those used last are kept."""
 
-    def __init__(self, references: ReferenceSet) -> None:
-        self._references = references
+    def __init__(self, references: ReferenceSet, within: Callable[[tuple[str, ...]], Sequence[CompetingEntry]]) -> None:
         self._terminals = references.terminals
         self._element_energies = _element_energies(references)
+        self._within = within
         self._systems: dict[tuple[str, ...], SystemHull] = {}
+
+    def place(self, candidate: CompetingEntry) -> HullDistance:
+        """Find where a candidate stands, with the uncertainties of its corrections.
+
+        Raises:
+            InputError: the energy is not finite.
+
+        """
+        _require_finite(candidate)
+        if missing := self._missing(candidate):
+            return _without_hull(candidate, self._element_energies, missing)
+        system = self._system(candidate)
+        return _placed(candidate, self._lowest(system, candidate), system, self._element_energies)
+
+    def _lowest(self, system: SystemHull, candidate: CompetingEntry) -> Combination:
+        """What competes with the candidate at its composition."""
+        return system.lowest_combination(candidate)
+
+    def _missing(self, candidate: CompetingEntry) -> tuple[str, ...]:
+        """Its elements that have no entry."""
+        return tuple(element for element in sorted(candidate.amounts) if element not in self._terminals)
+
+    def _system(self, candidate: CompetingEntry) -> SystemHull:
+        """The hull of its chemical system: one that was kept, else a new one of the entries within it."""
+        elements = tuple(sorted(candidate.amounts))
+        if elements not in self._systems:
+            from uniscreen.thermodynamics.facets import build_system_hull
+
+            if len(self._systems) >= SYSTEMS_KEPT:
+                self._systems.pop(next(iter(self._systems)))
+            self._systems[elements] = build_system_hull(elements, self._within(elements))
+        return self._systems[elements]
+
+
+class Hull(_SystemHulls):
+    """Distances to the hull of a reference set."""
+
+    def __init__(self, references: ReferenceSet) -> None:
+        super().__init__(references, references.within)
 
     def e_above_hull(self, composition: Composition, energy: float) -> HullDistance:
         """Distance to the hull of the references, and formation energy, for a corrected total ``energy``, eV.
@@ -77,52 +116,31 @@ class Hull:
         """
         return self.place(CompetingEntry("candidate", amounts_of(composition), energy))
 
-    def place(self, candidate: CompetingEntry) -> HullDistance:
-        """Find where a candidate stands; as ``e_above_hull``, with the uncertainties of its corrections.
-
-        Raises:
-            InputError: the energy is not finite.
-
-        """
-        _require_finite(candidate)
-        elements = tuple(sorted(candidate.amounts))
-        if missing := tuple(element for element in elements if element not in self._terminals):
-            return _without_hull(candidate, self._element_energies, missing)
-        system = _kept(self._systems, elements, self._references.within)
-        return _placed(candidate, system.lowest_combination(candidate), system, self._element_energies)
+    def energy_per_atom(self, amounts: Mapping[str, float]) -> float | None:
+        """Energy of the hull where there are these ``amounts`` of the elements, eV/atom; None if one has no entry."""
+        there = CompetingEntry("composition", amounts, 0.0)
+        return None if self._missing(there) else self._lowest(self._system(there), there).energy_per_atom
 
 
-class CandidateHull:
+class CandidateHull(_SystemHulls):
     """Distances of candidates to the hull of all others and the elemental entries of ``references``.
 
     The candidates' energies are comparable with the references'. A candidate above the hull has its distance to it;
     one on the hull has minus the energy by which it lies below the hull of all others, so that a more negative number
     is a more robust phase (another polymorph is one of the others; two identical duplicates get 0). Candidates of a
-    subsystem compete too: Li-O in Li-Co-O. ``phases`` are the others in either case.
+    subsystem compete too: Li-O in Li-Co-O. ``phases`` are the others in either case. What is placed is one of the
+    candidates, the very object.
     """
 
     def __init__(self, candidates: Iterable[CompetingEntry], references: ReferenceSet) -> None:
-        self._terminals = references.terminals
-        self._groups = by_system([*self._terminals.values(), *candidates])
-        self._element_energies = _element_energies(references)
-        self._systems: dict[tuple[str, ...], SystemHull] = {}
+        groups = by_system([*references.terminals.values(), *candidates])
+        super().__init__(references, lambda wanted: entries_within(groups, wanted))
 
-    def place(self, candidate: CompetingEntry) -> HullDistance:
-        """Find where one of the candidates (the very object) stands among the others.
-
-        Raises:
-            InputError: the energy is not finite.
-
-        """
-        _require_finite(candidate)
-        elements = tuple(sorted(candidate.amounts))
-        if missing := tuple(element for element in elements if element not in self._terminals):
-            return _without_hull(candidate, self._element_energies, missing)
-        system = _kept(self._systems, elements, lambda wanted: entries_within(self._groups, wanted))
+    def _lowest(self, system: SystemHull, candidate: CompetingEntry) -> Combination:
         lowest = system.lowest_combination(candidate)
         if candidate.energy_per_atom - lowest.energy_per_atom <= ON_HULL:
-            lowest = system.without(candidate).lowest_combination(candidate)
-        return _placed(candidate, lowest, system, self._element_energies)
+            return system.without(candidate).lowest_combination(candidate)
+        return lowest
 
 
 def formation_energy(amounts: Mapping[str, float], energy: float, elements: Mapping[str, float]) -> float | None:
@@ -149,21 +167,6 @@ def hull_over_candidates(candidates: Sequence[CompetingEntry], references: Refer
     """
     hull = CandidateHull(candidates, references)
     return [hull.place(candidate) for candidate in candidates]
-
-
-def _kept(
-    systems: dict[tuple[str, ...], SystemHull],
-    elements: tuple[str, ...],
-    entries: Callable[[tuple[str, ...]], Sequence[CompetingEntry]],
-) -> SystemHull:
-    """The hull of a chemical system: that among the ``systems`` kept, else a new one of the ``entries`` within it."""
-    if elements not in systems:
-        from uniscreen.thermodynamics.facets import build_system_hull
-
-        if len(systems) >= SYSTEMS_KEPT:
-            systems.pop(next(iter(systems)))
-        systems[elements] = build_system_hull(elements, entries(elements))
-    return systems[elements]
 
 
 def _require_finite(candidate: CompetingEntry) -> None:
