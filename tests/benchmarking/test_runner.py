@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -161,14 +162,19 @@ def test_a_benchmark_that_is_stopped_continues(files, calculators, tmp_path):
     text = spec(files, models={"slow": {"model": "ase:bad_calculators:Slow"}, MODEL: {}}, regimes=["zero-shot"])
     (tmp_path / "spec.yaml").write_text(text.as_yaml(), encoding="utf-8")
     command = [sys.executable, "-m", "uniscreen", "benchmark", str(tmp_path / "spec.yaml"), "-o", str(tmp_path / "out")]
-    process = subprocess.Popen([*command, "--trust-model-file", "--workers", "2"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "--trust-model-file", "--workers", "2"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a job in the background
+    )
     until = time.monotonic() + 120
     while not ((calculators / "started").exists() and list(tmp_path.glob("out/cells/*/rows.json"))):
         assert time.monotonic() < until
         time.sleep(0.2)
     with pytest.raises(ResumeError, match="Another process"):
         run_benchmark(text, tmp_path / "out")
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Stopped" in printed

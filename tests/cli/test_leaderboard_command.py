@@ -14,7 +14,7 @@ HEAVY = ("torch", "numpy", "pandas", "pymatgen", "ase", "chgnet", "plotly", "sci
 
 
 def leaderboard(*arguments, **environment):
-    return CliRunner().invoke(main, ["leaderboard", *map(str, arguments)], env=environment)
+    return CliRunner().invoke(main, ["leaderboard", *map(str, arguments)], env={"COLUMNS": None, **environment})
 
 
 @pytest.fixture

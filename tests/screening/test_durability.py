@@ -50,8 +50,13 @@ def lines(out):
     return sum(part.read_bytes().count(b"\n") for part in (out / "records").glob("part-*.jsonl"))
 
 
+def heed_interrupts():
+    """In a job in the background, shells have interrupts ignored, which processes inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_and_wait_for_lines(table, out, n, *options):
-    process = subprocess.Popen(command(table, out, *options), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(table, out, *options), stderr=subprocess.DEVNULL, preexec_fn=heed_interrupts)
     deadline = time.monotonic() + 120
     while not out.exists() or lines(out) < n:
         assert process.poll() is None, "the run ended before it could be disturbed"
