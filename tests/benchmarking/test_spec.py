@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from uniscreen.benchmarking.cells import cells, read_datasets
 from uniscreen.benchmarking.spec import read_spec
 from uniscreen.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((ROOT / "benchmarks").glob("*.yaml"))
 
 DATA = "datasets: {si: {train: si.extxyz}}\n"
 MODELS = "models: {chgnet-0.3.0: {recipe: chgnet-quick}}\n"
@@ -57,3 +63,15 @@ def test_what_is_wrong_is_named(tmp_path, text, expected):
         read_spec(written(tmp_path, text))
     assert expected in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
+def test_the_specs_that_ship_are_right(path, monkeypatch):
+    """All recipes, hyperparameters and property files are; the data beside the repository are read where they are."""
+    monkeypatch.chdir(ROOT)
+    chosen = read_spec(path)
+    files = [file for one in chosen.datasets.values() for file in (one.train, one.test, *one.elsewhere.values())]
+    for file in files:
+        if file is not None and not file.is_file():
+            pytest.skip(f"needs {file}")
+    assert len(cells(chosen, read_datasets(chosen, ROOT / "runs"))) > 1
