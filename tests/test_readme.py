@@ -19,7 +19,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_python_example_runs(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "data" / "demo", tmp_path / "data" / "demo")
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.+?)```", README, flags=re.DOTALL)
+    example = re.findall(r"```python\n(.+?)```", README, flags=re.DOTALL)[
+        0
+    ]  # tests/test_api.py makes the other's calls
     names: dict = {}
     exec(example, names)
     assert len(names["best"]) == 3

@@ -3,6 +3,8 @@
     >>> import uniscreen
     >>> potential = uniscreen.load_potential("chgnet-0.3.0")
     >>> results = uniscreen.screen("data/demo/candidates.csv")
+    >>> summary = uniscreen.finetune("chgnet-quick", "runs/mine", train="mine.extxyz")
+    >>> board = uniscreen.benchmark("benchmarks/nacl.yaml")
 
 Nothing heavy is imported before it is used.
 """
@@ -11,19 +13,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from uniscreen.api import benchmark, finetune, screen
     from uniscreen.benchmarking.leaderboard import leaderboard
     from uniscreen.potentials import load_potential
-    from uniscreen.screening import screen
-    from uniscreen.training import finetune
 
-__all__ = ["__version__", "finetune", "leaderboard", "load_potential", "screen"]
+__all__ = ["__version__", "benchmark", "finetune", "leaderboard", "load_potential", "screen"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "load_potential": "uniscreen.potentials",
-    "screen": "uniscreen.screening",
-    "finetune": "uniscreen.training",
+    "screen": "uniscreen.api",
+    "finetune": "uniscreen.api",
+    "benchmark": "uniscreen.api",
     "leaderboard": "uniscreen.benchmarking.leaderboard",
 }
 

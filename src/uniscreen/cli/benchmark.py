@@ -96,13 +96,9 @@ def _print_cells(planned: list[tuple[Cell, bool]]) -> None:
 def _print_run(found: BenchmarkRun) -> None:
     """Print the leaderboard, which says what failed and why, and write it beside the results."""
     from uniscreen.cli.leaderboard import print_leaderboard
-    from uniscreen.reports.leaderboard_content import LeaderboardContent
-    from uniscreen.reports.leaderboard_report import write_leaderboard
+    from uniscreen.reports.leaderboard_report import write_run_leaderboard
 
-    files = [found.folder / name for name in ("leaderboard.html", "leaderboard.csv")]
-    content = LeaderboardContent.read((found.folder,), (), ("dataset",))
-    for file in files:
-        write_leaderboard(file, content)
+    content, files = write_run_leaderboard(found.folder)
     print_leaderboard(content, top=20)
     click.echo(f"{found.total - found.failed} of {found.total} cells are done.")
     for file in (*files, found.folder / "results.csv", found.folder / "results.parquet"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import uniscreen
 from uniscreen.durable import write_atomically
 from uniscreen.errors import InputError
+from uniscreen.reports.leaderboard_content import LeaderboardContent
 from uniscreen.reports.leaderboard_markdown import leaderboard_markdown
 from uniscreen.reports.leaderboard_notes import best, counted, leaderboard_notes
 from uniscreen.reports.leaderboard_tables import main_table, part_tables
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from uniscreen.reports.leaderboard_content import LeaderboardContent
 
 FORMATS = (".csv", ".md", ".html")
 
@@ -52,6 +52,15 @@ def write_leaderboard(path: Path, content: LeaderboardContent) -> None:
         write_atomically(path, leaderboard_markdown(content).encode("utf-8", "replace"))
     else:
         write_atomically(path, content.shown.to_csv(index=False).encode("utf-8", "replace"))
+
+
+def write_run_leaderboard(folder: Path) -> tuple[LeaderboardContent, tuple[Path, ...]]:
+    """Write ``leaderboard.html`` and ``leaderboard.csv`` beside the results of a benchmark; they are returned too."""
+    files = tuple(folder / name for name in ("leaderboard.html", "leaderboard.csv"))
+    content = LeaderboardContent.read((folder,), (), ("dataset",))
+    for file in files:
+        write_leaderboard(file, content)
+    return content, files
 
 
 def _write_page(path: Path, content: LeaderboardContent) -> None:

@@ -12,41 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import pandas as pd
     from ase import Atoms
     from pymatgen.core import Structure
 
     from uniscreen.screening.pipeline import Progress, ScreenRun
-
-
-def screen(
-    candidates: Path | str | Sequence[Atoms | Structure],
-    *,
-    model: str | Sequence[str] = "chgnet-0.3.0",
-    out: Path | str | None = None,
-    references: Path | str = "elements",
-    self_consistent: bool = False,
-    workers: int | None = None,
-    restart: bool = False,
-    **settings: Any,
-) -> pd.DataFrame:
-    """Screen candidates and return the ranked results, one row a candidate; see ``run_screen``.
-
-    Several models are a committee; see ``run_committee``. ``settings`` are the other fields of ScreenSettings: head,
-    trust_model_file, functional, dtype, device, relax, fmax, max_steps, optimiser, max_atoms, limit,
-    prescreen, keep_below, deterministic.
-    """
-    models = [model] if isinstance(model, str) else model
-    return run_models(
-        candidates,
-        models,
-        out=out,
-        references=references,
-        self_consistent=self_consistent,
-        workers=workers,
-        restart=restart,
-        **settings,
-    ).table
 
 
 def run_models(

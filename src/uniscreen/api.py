@@ -1,0 +1,136 @@
+"""The three jobs as one call each, with the files and reports that their commands write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    from uniscreen.potentials.loading import Device
+
+
+def screen(
+    candidates: Path | str | Sequence[Atoms | Structure],
+    *,
+    model: str | Sequence[str] = "chgnet-0.3.0",
+    out: Path | str | None = None,
+    references: Path | str = "elements",
+    self_consistent: bool = False,
+    workers: int | None = None,
+    restart: bool = False,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Screen candidates and return the ranked results, one row a candidate; see ``run_screen``.
+
+    Several models are a committee; see ``run_committee``. ``settings`` are the other fields of ScreenSettings: head,
+    trust_model_file, functional, dtype, device, relax, fmax, max_steps, optimiser, max_atoms, limit,
+    prescreen, keep_below, deterministic.
+    """
+    from uniscreen.reports import write_screen_report
+    from uniscreen.screening import run_models
+
+    run = run_models(
+        candidates,
+        [model] if isinstance(model, str) else model,
+        out=out,
+        references=references,
+        self_consistent=self_consistent,
+        workers=workers,
+        restart=restart,
+        **settings,
+    )
+    write_screen_report(run.folder, run.competition.references)
+    return run.table
+
+
+def finetune(
+    recipe: Path | str,
+    out: Path | str,
+    *,
+    train: Path | str | None = None,
+    validation: Path | str | None = None,
+    test: Path | str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    device: Device = "auto",
+    trust_model_file: bool = False,
+    workers: int | None = None,
+    restart: bool = False,
+) -> dict[str, Any]:
+    """Train a universal potential further on a system's own calculations; the folder ``out`` is a potential then.
+
+    ``recipe`` is a file or the name of one that ships, ``train``, ``validation`` and ``test`` stand in for its files of
+    labelled structures, and ``settings`` for its other values: ``{"optimiser.steps": 500}``. What ``summary.json``
+    holds is returned, such as the ``errors`` of each stage on each set. The same call continues a run that was stopped.
+
+    Raises:
+        InputError: the recipe or the data are wrong, or the model cannot be trained.
+        ResumeError: ``out`` holds a run of another recipe or other data.
+    """
+    import torch
+    import yaml
+
+    from uniscreen.reports import write_training_report
+    from uniscreen.training import finetuning
+    from uniscreen.training.recipe import read_recipe
+    from uniscreen.training.shipped import find_recipe
+
+    files = {"train": train, "validation": validation, "test": test}
+    values = {key: str(value) if isinstance(value, Path) else value for key, value in (settings or {}).items()}
+    chosen = read_recipe(
+        find_recipe(Path(recipe)),
+        [f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in values.items()],
+        **{key: Path(file) for key, file in files.items() if file is not None},
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a step on two takes longer
+    try:
+        summary = finetuning.finetune(
+            chosen, Path(out), device=device, trust_model_file=trust_model_file, workers=workers, restart=restart
+        )
+    finally:
+        torch.set_num_threads(threads)
+    write_training_report(Path(out))
+    return summary
+
+
+def benchmark(
+    spec: Path | str,
+    out: Path | str | None = None,
+    *,
+    seeds: int | None = None,
+    n_train: Sequence[int | str] | None = None,
+    workers: int | None = None,
+    device: Device = "auto",
+    trust_model_file: bool = False,
+    retry_failed: bool = False,
+) -> pd.DataFrame:
+    """Run a benchmark in ``out`` (by default ``runs/NAME``) and return what ``uniscreen.leaderboard`` makes of it.
+
+    ``seeds`` and ``n_train`` stand in for the spec's. The same call continues a run that was stopped.
+
+    Raises:
+        InputError: the spec, its data, a recipe or a hyperparameter is wrong, before anything runs.
+        ResumeError: another process is at this folder.
+    """
+    from uniscreen.benchmarking.leaderboard import leaderboard
+    from uniscreen.benchmarking.runner import run_benchmark
+    from uniscreen.benchmarking.spec import read_spec
+    from uniscreen.reports.leaderboard_report import write_run_leaderboard
+
+    chosen = read_spec(Path(spec), seeds=seeds, n_train=n_train)
+    run = run_benchmark(
+        chosen,
+        Path(out) if out is not None else Path("runs") / chosen.benchmark,
+        workers=workers,
+        device=device,
+        trust_model_file=trust_model_file,
+        retry_failed=retry_failed,
+    )
+    write_run_leaderboard(run.folder)
+    return leaderboard(run.rows)

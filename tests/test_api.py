@@ -1,0 +1,77 @@
+"""The jobs as calls: they write what their commands write, and what one leaves the next takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from ase.build import bulk
+
+import uniscreen
+from finetuning_frames import write_labelled
+from uniscreen.errors import InputError
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+FEW_STEPS = {"optimiser.epochs": 1, "optimiser.learning_rate": 1e-5, "checks.run": False}
+
+
+@pytest.fixture(scope="module")
+def frames(loaded, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frames")
+    potential = loaded("chgnet-0.3.0")
+    return {
+        "train": write_labelled(folder / "train.extxyz", potential, count=10),
+        "test": write_labelled(folder / "test.extxyz", potential, count=3, seed=1),
+    }
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_potential_screens(frames, tmp_path):
+    threads = torch.get_num_threads()
+    summary = uniscreen.finetune("chgnet-quick", tmp_path / "tuned", **frames, settings=FEW_STEPS, device="cpu")
+    assert torch.get_num_threads() == threads
+    assert summary["n_test"] == 3
+    assert summary["epochs"] == [1]
+    assert json.loads((tmp_path / "tuned" / "summary.json").read_text())["errors"] == summary["errors"]
+    assert yaml.safe_load((tmp_path / "tuned" / "recipe.yaml").read_text())["optimiser"]["learning_rate"] == 1e-5
+    assert (tmp_path / "tuned" / "report.html").is_file()
+
+    atoms = bulk("NaCl", "rocksalt", a=5.6)
+    table = uniscreen.screen([atoms], model=str(tmp_path / "tuned"), out=tmp_path / "screen", workers=1)
+    assert table["status"].tolist() == ["ok"]
+    assert (tmp_path / "screen" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_benchmark_returns_its_leaderboard(frames, tmp_path):
+    spec = {
+        "benchmark": "salt",
+        "datasets": {"salt": {name: str(path) for name, path in frames.items()}},
+        "models": {"chgnet-0.3.0": {"recipe": "chgnet-quick", "regimes": ["re-referenced"]}},
+        "n_train": [5, 10],
+        "seeds": 1,
+    }
+    (tmp_path / "salt.yaml").write_text(yaml.safe_dump(spec))
+    board = uniscreen.benchmark(tmp_path / "salt.yaml", tmp_path / "run", n_train=[10], workers=1, device="cpu")
+    written = pd.read_csv(tmp_path / "run" / "leaderboard.csv")
+    assert board["metric"].tolist() == written["metric"].tolist()
+    assert board["mean"].tolist() == pytest.approx(written["mean"].tolist())
+    assert set(board["n_train"]) == {10}
+    assert (tmp_path / "run" / "leaderboard.html").is_file()
+
+
+def test_wrong_settings_are_errors(tmp_path):
+    with pytest.raises(InputError, match=r"optimiser\.step is no key of a recipe"):
+        uniscreen.finetune("chgnet-quick", tmp_path / "out", settings={"optimiser.step": 3})
+    with pytest.raises(InputError, match="There is no recipe chgnet-quik"):
+        uniscreen.finetune("chgnet-quik", tmp_path / "out")
+
+
+def test_the_readme_shows_every_call():
+    shown = set(re.findall(r"uniscreen\.(\w+)\(", "".join(re.findall(r"```python\n(.+?)```", README, flags=re.DOTALL))))
+    assert shown == set(uniscreen.__all__) - {"__version__"}
