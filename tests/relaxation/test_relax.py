@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ase.build import bulk
+from ase.constraints import FixAtoms
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS, FIRE
 from scipy.optimize import minimize_scalar
@@ -394,6 +395,18 @@ def test_inputs_are_not_changed_and_their_extras_survive() -> None:
         assert result.atoms.info["name"] == f"crystal {k}"
         assert result.atoms.arrays["label"].tolist() == list(range(len(crystals[k])))
         assert (result.atoms.numbers == crystals[k].numbers).all()
+
+
+def test_constraints_do_not_part_a_structure_from_its_energy() -> None:
+    """All atoms move, those that ASE would hold too; the constraints stay with the structure."""
+    free = lj_crystals()[3]
+    held = free.copy()
+    held.set_constraint(FixAtoms([0, 3]))
+    expected, result = (relax(LennardJones(), [atoms])[0] for atoms in (free, held))
+    np.testing.assert_array_equal(result.atoms.positions, expected.atoms.positions)
+    np.testing.assert_array_equal(result.atoms.cell.array, expected.atoms.cell.array)
+    assert LennardJones().evaluate([result.atoms])[0].energy == pytest.approx(result.energy, abs=1e-9)
+    assert result.atoms.constraints[0].index.tolist() == [0, 3]
 
 
 def test_no_structures_give_no_results() -> None:

@@ -38,7 +38,8 @@ class InFlightRelaxer:
 
     ``add`` while ``has_room``; ``step`` moves every system and returns those that ended. No system can end or slow
     down another: one that breaks a guard, or that the potential cannot evaluate, leaves the batch with a status. One
-    that breaks a guard on the way begins anew, once, with the optimiser's cautious way to move, if it has one.
+    that breaks a guard on the way begins anew, once, with the optimiser's cautious way to move, if it has one; but not
+    where the potential itself gave what is not finite.
 
     ``limit`` is the work that one evaluation may take. It is halved whenever the memory of the device does not suffice;
     what is then too much waits, as far as it has come, until there is room again.
@@ -274,10 +275,10 @@ def _relaxation(
 
 
 def _moved(atoms: Atoms, positions: Tensor, cell: Tensor) -> Atoms:
-    """A copy of the atoms at new positions in a new cell."""
+    """A copy of the atoms at new positions in a new cell, whatever constraints they have: none was heeded."""
     moved = atoms.copy()
-    moved.set_cell(cell.cpu().numpy())
-    moved.set_positions(positions.cpu().numpy())
+    moved.set_cell(cell.cpu().numpy(), apply_constraint=False)
+    moved.set_positions(positions.cpu().numpy(), apply_constraint=False)
     return moved
 
 
@@ -290,7 +291,8 @@ def relax(
 ) -> list[Relaxation]:
     """Relax all structures, in order, with their cells by default; batches take the work ``limit``, or the device's.
 
-    A structure that cannot be relaxed has a status and a reason; none raises.
+    A structure that cannot be relaxed has a status and a reason; none raises. Constraints of ASE are not heeded: all
+    atoms move.
     """
     relaxer = InFlightRelaxer(potential, settings or RelaxationSettings(), limit)
     results: dict[int, Relaxation] = {}
