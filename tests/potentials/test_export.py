@@ -353,5 +353,34 @@ def test_an_energy_that_is_off_by_more_than_rounding_is_found(
 
     plain = AtomRef.forward
     monkeypatch.setattr(AtomRef, "forward", lambda self, graphs: plain(self, graphs) + 2e-3)
-    with pytest.raises(InputError, match=r"by 2(\.0\d)? meV/atom and .*, so nothing was written"):
+    with pytest.raises(InputError, match=r"by 2(\.0\d)? meV/atom, .*, so nothing was written"):
         export(chgnet, tmp_path / "x")
+
+
+@pytest.mark.parametrize("quantity", ["energy", "forces", "stress", "magmoms"])
+@pytest.mark.parametrize("change", [1e3, np.nan], ids=["other", "nan"])
+def test_another_number_for_one_crystal_is_found(
+    quantity: str, change: float, chgnet: Potential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the third of the crystals alone: what is not a number must not hide behind numbers."""
+    from chgnet.model.dynamics import CHGNetCalculator
+
+    plain, calls = CHGNetCalculator.calculate, []
+
+    def other(self: Any, *arguments: Any, **options: Any) -> None:
+        plain(self, *arguments, **options)
+        calls.append(None)
+        if len(calls) == 3:
+            self.results[quantity] = self.results[quantity] * change
+
+    monkeypatch.setattr(CHGNetCalculator, "calculate", other)
+    with pytest.raises(InputError, match=r"evaluates the exported chgnet-0\.3\.0 differently"):
+        export(chgnet, tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["file/x", "n" * 300], ids=["below a file", "too long"])
+def test_a_path_that_cannot_be_written_is_said(path: str, chgnet: Potential, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be written: .*(File exists|too long)"):
+        export(chgnet, tmp_path / path)

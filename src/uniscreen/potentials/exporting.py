@@ -25,8 +25,11 @@ from uniscreen.structures.graph import AtomicGraph
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ase import Atoms
     from ase.calculators.calculator import Calculator
+    from numpy.typing import ArrayLike
 
     from uniscreen.potentials.base import Potential
     from uniscreen.potentials.exporter import Exporter
@@ -34,8 +37,11 @@ if TYPE_CHECKING:
 ENERGY_LIMIT = 1e-3
 """eV/atom: what rounding may cost without a warning."""
 
-FORCE_LIMIT = 1e-3
-"""Largest difference of forces over the largest force (at least 1 eV/Å) that is taken for rounding."""
+ROUNDING = 1e-3
+"""Largest difference of forces over the largest force (at least 1 eV/Å) that is taken for rounding.
+
+The same holds for stresses (at least 1 GPa) and magnetic moments (at least 1 μ_B).
+"""
 
 FLOAT32_ROUNDING = 2.0**-22
 """Largest error per atom, over the total energy, that is taken for rounding: 4 times that of a sum in float32."""
@@ -69,8 +75,8 @@ def export(potential: Potential, path: Path, package: str | None = None) -> Expo
         package: the format that is expected; it is checked, as the potential has only one.
 
     Raises:
-        InputError: the potential cannot be exported, or not in this format; the path exists; the installed package
-            gives other numbers than uniscreen.
+        InputError: the potential cannot be exported, or not in this format; the path exists or cannot be written; the
+            installed package gives other numbers than uniscreen.
     """
     trained = _trainable(potential)
     exporter = trained.exporter()
@@ -79,16 +85,25 @@ def export(potential: Potential, path: Path, package: str | None = None) -> Expo
             f"{potential.card.name} is a {potential.card.architecture}, which can be exported for {exporter.format} "
             f"only, not for {package}: no other package evaluates it. Leave --format out."
         )
+    try:
+        differences = _write(trained, exporter, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}.") from error
+    return Export(path, exporter.format, exporter.loading_code(path), differences)
+
+
+def _write(potential: TrainablePotential, exporter: Exporter, path: Path) -> Differences:
+    """Write it beside its place, compare it, and give it its name."""
     if path.exists():
         raise InputError(f"{path} exists already. Give another path, or remove it.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         written = Path(folder) / path.name  # torch puts the name into the file
         exporter.write(written)
-        differences = _compare(trained, exporter, written)
+        differences = _compare(potential, exporter, written)
         _sync(written)
         rename_durably(written, path)
-    return Export(path, exporter.format, exporter.loading_code(path), differences)
+    return differences
 
 
 def _trainable(potential: Potential) -> TrainablePotential:
@@ -117,20 +132,31 @@ def _compare(potential: TrainablePotential, exporter: Exporter, written: Path) -
     pairs = list(zip(ours, theirs, strict=True))
     found = Differences(
         n_crystals=len(crystals),
-        energy_eV_per_atom=max(abs(a.energy - b.energy) / len(a.forces) for a, b in pairs),
-        forces_eV_per_A=max(_largest(a.forces - b.forces) for a, b in pairs),
-        stress_GPa=max(_largest(a.stress - b.stress) for a, b in pairs) * EV_PER_CUBIC_ANGSTROM_TO_GPA,
+        energy_eV_per_atom=_largest([(a.energy - b.energy) / len(a.forces) for a, b in pairs]),
+        forces_eV_per_A=_largest([_largest(a.forces - b.forces) for a, b in pairs]),
+        stress_GPa=_largest([_largest(a.stress - b.stress) for a, b in pairs]) * EV_PER_CUBIC_ANGSTROM_TO_GPA,
         magnetic_moments_muB=_moments(pairs),
     )
-    energy_limit = ENERGY_LIMIT + FLOAT32_ROUNDING * max(abs(result.energy) for result in ours)
-    force_limit = FORCE_LIMIT * max(1.0, *(_largest(result.forces) for result in ours))
-    if not (found.energy_eV_per_atom <= energy_limit and found.forces_eV_per_A <= force_limit):  # or not a number
+    if not _is_rounding(found, ours):
+        moments = "" if found.magnetic_moments_muB is None else f", {found.magnetic_moments_muB:.3g} μ_B"
         raise InputError(
             f"The {exporter.format} that is installed evaluates the exported {potential.card.name} differently, by "
-            f"{1000 * found.energy_eV_per_atom:.3g} meV/atom and {1000 * found.forces_eV_per_A:.3g} meV/Å, so nothing "
-            "was written. Install the version that uniscreen asks for."
+            f"{1000 * found.energy_eV_per_atom:.3g} meV/atom, {1000 * found.forces_eV_per_A:.3g} meV/Å, "
+            f"{found.stress_GPa:.3g} GPa{moments}, so nothing was written. Install the version that uniscreen asks for."
         )
     return found
+
+
+def _is_rounding(found: Differences, ours: Sequence[SystemResult]) -> bool:
+    """Whether all differences are numbers, and none is larger than what rounding explains."""
+    stresses = [_largest(result.stress) * EV_PER_CUBIC_ANGSTROM_TO_GPA for result in ours]
+    moments = [_largest(result.magnetic_moments) for result in ours if result.magnetic_moments is not None]
+    return (
+        found.energy_eV_per_atom <= ENERGY_LIMIT + FLOAT32_ROUNDING * _largest([result.energy for result in ours])
+        and found.forces_eV_per_A <= ROUNDING * max(1.0, *(_largest(result.forces) for result in ours))
+        and found.stress_GPa <= ROUNDING * max(1.0, *stresses)
+        and (found.magnetic_moments_muB is None or found.magnetic_moments_muB <= ROUNDING * max(1.0, *moments))
+    )
 
 
 def _crystals(potential: TrainablePotential) -> list[Atoms]:
@@ -163,10 +189,11 @@ def _calculated(calculator: Calculator, atoms: Atoms) -> SystemResult:
 def _moments(pairs: list[tuple[SystemResult, SystemResult]]) -> float | None:
     found = [(a.magnetic_moments, b.magnetic_moments) for a, b in pairs]
     differences = [_largest(a - b) for a, b in found if a is not None and b is not None]
-    return max(differences, default=None)
+    return _largest(differences) if differences else None
 
 
-def _largest(values: np.ndarray) -> float:
+def _largest(values: ArrayLike) -> float:
+    """The largest absolute value; NaN if there is one."""
     return float(np.abs(values).max())
 
 
