@@ -150,9 +150,7 @@ def _load(folder: Path, prepared: Prepared, assignments: Sequence[Assignment]) -
         from uniscreen.potentials.committee import Committee
 
         members = [load_potential(str(one.folder), device=prepared.device) for one in assignments]
-        card = replace(
-            Committee(members).card, base=prepared.potential.card.name, tuned_elements=prepared.data.elements
-        )
+        card = replace(Committee(members).card, tuned_elements=prepared.data.elements)
         write_committee(folder, card, [f"{MEMBERS}/{one.number}" for one in assignments])
     return load_potential(str(folder), device=prepared.device)
 
