@@ -91,3 +91,4 @@ def test_a_broken_record_is_an_error() -> None:
     licences.acceptances_file().write_text("{")
     with pytest.raises(InputError, match=r"accepted-licences\.json, which records accepted licences, cannot be read"):
         fetch_weights(NAME)
+    load_potential("chgnet-0.3.0", device="cpu")  # which it does not concern

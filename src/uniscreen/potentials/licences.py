@@ -39,8 +39,10 @@ def terms(card: Licensed) -> str:
 
 def is_accepted(card: Licensed) -> bool:
     """Whether the licence restricts nothing, or has been accepted for this model as it stands on the card."""
+    if not card.restricted_use:
+        return True
     accepted = _accepted().get(card.name)
-    return not card.restricted_use or (isinstance(accepted, dict) and accepted.get("licence") == card.licence)
+    return isinstance(accepted, dict) and accepted.get("licence") == card.licence
 
 
 def require_accepted(card: Licensed, command: str = "models fetch") -> None:
