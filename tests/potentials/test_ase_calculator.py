@@ -57,6 +57,9 @@ def nothing():
 
 class outer:
     inner = LennardJones
+
+def of_a_file(path):
+    return LennardJones()
 """
 
 EXPECTED = {
@@ -134,9 +137,12 @@ def test_nothing_runs_without_trust(here: Path) -> None:
         ("ase:factories_of_a_test:absent", "has no attribute 'absent'"),
         ("ase:factories_of_a_test:nothing", "called without arguments it gives None"),
         ("ase:factories_of_a_test:Half", "makes a calculator without stress"),
+        ("ase:factories_of_a_test:of_a_file", r"called without arguments, raises TypeError: .* argument: 'path'"),
+        ("ase:module_that_needs_another:make", "cannot be imported: ModuleNotFoundError: No module named 'no_such_mod"),
     ],
 )
 def test_what_is_no_calculator_is_refused(name: str, reason: str, here: Path) -> None:
+    (here / "module_that_needs_another.py").write_text("import no_such_module\n")
     with pytest.raises(InputError, match=reason):
         load_potential(name, device="cpu", trust_model_file=True)
 

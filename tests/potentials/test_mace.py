@@ -207,7 +207,11 @@ def test_a_file_that_is_not_trusted_runs_no_code(tmp_path: Path) -> None:
     assert (tmp_path / "ran").exists()  # the payload was live: only the refusal held it back
 
 
-@pytest.mark.parametrize("content", [b"", b"not a pickle", b"PK\x03\x04 broken"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a pickle", b"PK\x03\x04 broken", b"cno_such_module\nThing\n.", b"cmace.modules\nNoSuchClass\n."],
+    ids=["empty", "text", "torn zip", "of a missing module", "of a missing class"],
+)
 def test_a_file_that_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "broken.model").write_bytes(content)
     with pytest.raises(InputError, match="cannot be read as a MACE model"):

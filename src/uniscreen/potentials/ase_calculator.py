@@ -131,12 +131,18 @@ def _module_file(module: str) -> Path:
 
 def _make(name: str) -> Any:
     module, factory = _parts(name)
-    namespace = importlib.import_module(module)
+    try:
+        namespace = importlib.import_module(module)
+    except Exception as error:  # the code of the user's module
+        raise InputError(f"{module} cannot be imported: {type(error).__name__}: {error}.") from error
     try:
         make = operator.attrgetter(factory)(namespace)
     except AttributeError as error:
         raise InputError(f"{name}: {error}.") from error
-    calculator = make() if callable(make) else None
+    try:
+        calculator = make() if callable(make) else None
+    except Exception as error:  # the same
+        raise InputError(f"{name}, called without arguments, raises {type(error).__name__}: {error}.") from error
     if not isinstance(calculator, BaseCalculator):
         raise InputError(f"{name} is no factory of ASE calculators: called without arguments it gives {calculator!r}.")
     missing = [needed for needed in PROPERTIES if needed not in calculator.implemented_properties]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import pickle
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -180,8 +179,8 @@ def _unpickle(path: Path, content: bytes) -> Any:
 
         try:
             model = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
-        except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-            raise InputError(f"{path} cannot be read as a MACE model: {error}") from error
+        except Exception as error:  # a pickle may name any module, and its code may raise anything
+            raise InputError(f"{path} cannot be read as a MACE model: {type(error).__name__}: {error}") from error
     kind = type(model).__name__
     if kind not in _RUNNABLE:
         raise InputError(f"{path} holds a {kind}, expected one of mace's models {', '.join(_RUNNABLE)}.")
