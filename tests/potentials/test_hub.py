@@ -170,6 +170,23 @@ def test_a_damaged_model_is_found_out_and_the_same_commit_fetched_again(server: 
     assert (path / "state.pt").read_bytes() == b"first"
 
 
+def test_a_damaged_copy_elsewhere_does_not_hide_the_one_that_was_fetched_again(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(server, described(state=b"first"), COMMITS[0])
+    fetch_weights(f"matgl:{NAME}")
+    cache_folder().rename(tmp_path / "carried")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "carried"))
+    (tmp_path / "carried" / "matgl" / NAME / COMMITS[0] / "state.pt").write_bytes(b"other")
+    with pytest.raises(InputError, match=r"carried.*state\.pt is not the file that was fetched"):
+        resolve_model(f"matgl:{NAME}")
+    publish(server, described(state=b"second"), COMMITS[1])
+    again = fetch_weights(f"matgl:{NAME}")
+    assert (again.path, again.was_there) == (cache_folder() / "matgl" / NAME / COMMITS[0], False)
+    assert resolve_model(f"matgl:{NAME}")[1] == again.path
+    assert fetch_weights(f"matgl:{NAME}").was_there
+
+
 def test_a_torn_file_of_a_model_is_not_a_model(server: Server) -> None:
     content = b"0123456789" * 20_000
     publish(server, described(state=content), COMMITS[0])

@@ -20,7 +20,7 @@ from uniscreen.potentials.matgl_description import DESCRIPTION_FILE, STATE_FILE,
 from uniscreen.potentials.weights import cache_folder, folders, places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from uniscreen.potentials.cards import Functional
@@ -96,14 +96,14 @@ def hub_model(name: str) -> tuple[ModelCard, Path]:
     """
     wanted = HubName.parse(name)
     found = _find(wanted)
-    if found is None:
+    if not found:
         near = difflib.get_close_matches(wanted.name, _fetched_names(), n=1)
         hint = f" Did you mean {SCHEME + near[0]!r}, which is here?" if near else ""
         raise InputError(
             f"{wanted} is not on this machine.{hint} Get it: uniscreen models fetch {wanted} (uniscreen models hub "
             f"lists what there is). Or fetch it on another machine and put its folder {places(_home(wanted))}."
         )
-    snapshot, folder = found
+    snapshot, folder = _whole(found) or found[0]
     _verify(snapshot, folder)
     return _card(snapshot, folder), folder
 
@@ -151,9 +151,9 @@ def fetch_snapshot(name: str, *, on_progress: OnProgress, on_wait: Callable[[], 
     try:
         with making(pin.parent, on_wait):
             found = _find(wanted)
-            if found is not None and _is_whole(*found):
-                return found[1], True
-            return _fetch(wanted, pin, found[0] if found else None, on_progress), False
+            if whole := _whole(found):
+                return whole[1], True
+            return _fetch(wanted, pin, found[0][0] if found else None, on_progress), False
     except DownloadError as error:
         raise DownloadError(
             f"{error} Or fetch {wanted} on another machine and put its folder {places(pin.parent)}."
@@ -164,7 +164,7 @@ def fetch_snapshot(name: str, *, on_progress: OnProgress, on_wait: Callable[[], 
 
 def is_here(name: str) -> bool:
     """Whether a model of the hub has been fetched; its files are not read."""
-    return _find(HubName.parse(name)) is not None
+    return bool(_find(HubName.parse(name)))
 
 
 def hub_names() -> list[str]:
@@ -239,13 +239,19 @@ def _nearest(repository: str) -> str:
     return f" Did you mean {SCHEME + near[0]!r}?" if near else " See: uniscreen models hub"
 
 
-def _find(wanted: HubName) -> tuple[Snapshot, Path] | None:
-    """The snapshot for a revision, or for a commit by how it begins; and its folder."""
+def _find(wanted: HubName) -> list[tuple[Snapshot, Path]]:
+    """The snapshot for a revision, or for a commit by how it begins; and its folder, of which there may be copies."""
+    found = []
     for snapshot, folder in _snapshots(wanted.name):
         by_commit = len(wanted.revision) >= _SHORTEST_COMMIT and snapshot.commit.startswith(wanted.revision)
         if snapshot.revision == wanted.revision or by_commit:
-            return snapshot, folder
-    return None
+            found.append((snapshot, folder))
+    return [one for one in found if one[0].commit == found[0][0].commit]
+
+
+def _whole(copies: Sequence[tuple[Snapshot, Path]]) -> tuple[Snapshot, Path] | None:
+    """The first copy that is as it was fetched."""
+    return next((copy for copy in copies if _is_whole(*copy)), None)
 
 
 def _snapshots(name: str) -> Iterator[tuple[Snapshot, Path]]:

@@ -76,7 +76,8 @@ def cache_folder() -> Path:
 
 def folders() -> list[Path]:
     """The folders in which weights are looked for, in this order."""
-    return [*([Path(os.environ[FOLDER_VARIABLE])] if FOLDER_VARIABLE in os.environ else []), cache_folder()]
+    named = os.environ.get(FOLDER_VARIABLE)  # an empty one is none, not the working directory
+    return [*([Path(named)] if named else []), cache_folder()]
 
 
 def places(path: Path) -> str:
