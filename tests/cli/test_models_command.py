@@ -146,6 +146,26 @@ def test_a_card_is_shown_in_full(name: str) -> None:
     assert symbols[0] == "H"
 
 
+def test_a_card_is_shown_beside_a_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a folder of weights, which is where they are looked for under the names of their cards."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("UNISCREEN_WEIGHTS", raising=False)
+    (tmp_path / "m3gnet-mp-2021.2.8").mkdir()
+    monkeypatch.chdir(tmp_path)
+    result = uniscreen("models", "show", "m3gnet-mp-2021.2.8")
+    assert result.exit_code == 0, result.output
+    assert "not on this machine" in result.output
+
+
+@pytest.mark.parametrize("name", ["cu.model", "ase:ase.calculators.emt:EMT", "mtp:Si.mtp:Si"])
+def test_a_model_without_a_card_has_none_to_show(name: str) -> None:
+    result = uniscreen("models", "show", name)
+    assert (result.exit_code, result.output) == (
+        2,
+        f"Error: {name} has no model card to show. What it does: uniscreen models check {name}\n",
+    )
+
+
 @pytest.mark.parametrize("command", ["show", "check"])
 def test_an_unknown_name_gets_a_suggestion(command: str) -> None:
     result = uniscreen("models", command, "chgnet-0.3")

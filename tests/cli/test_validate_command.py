@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ase.io import write
 from click.testing import CliRunner
 
 from uniscreen.cli.main import main
+from uniscreen.cli.validate import _pretrained
 from uniscreen.potentials import find_card
 
 
@@ -96,3 +98,9 @@ def test_wrong_input_is_exit_code_two(file, tmp_path):
     assert run("chgnet-0.3.0", "--data", tmp_path / "none.extxyz").exit_code == 2
     assert run("chgnet-0.3.0", "--against", "chgnet-9").exit_code == 2
     assert run("chgnet-0.3.0", "--md-ps", -1).exit_code == 2
+
+
+def test_a_head_is_not_asked_of_another_kind_of_model():
+    """As that of a MACE that is compared with CHGNet."""
+    with_heads = SimpleNamespace(card=SimpleNamespace(architecture="MACE", head="pbe"))
+    assert _pretrained(with_heads, "chgnet-0.3.0", "cpu").card.head == ""

@@ -16,7 +16,7 @@ from uniscreen import load_potential
 from uniscreen.errors import InputError, UnknownModelError
 from uniscreen.potentials import find_card, loading, model_cards, resolve_device
 from uniscreen.potentials.cards import EnergyConvention, Functional
-from uniscreen.potentials.weights import locate
+from uniscreen.potentials.weights import FOLDER_VARIABLE, locate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +81,20 @@ def test_an_unknown_name_gets_a_suggestion(given: str, meant: str) -> None:
 def test_a_name_like_no_other_gets_the_list_alone() -> None:
     with pytest.raises(UnknownModelError, match=r"Unknown model 'zzz'\. Known models: chgnet-0\.3\.0"):
         load_potential("zzz")
+
+
+def test_an_empty_variable_does_not_name_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv(FOLDER_VARIABLE, "")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mace-mp-0-small").touch()
+    with pytest.raises(InputError, match="not on this machine"):
+        locate(find_card("mace-mp-0-small"))
+
+
+def test_a_head_of_a_model_without_heads_is_refused() -> None:
+    with pytest.raises(InputError, match=r"chgnet-0\.3\.0 has one output only, so there is no head 'pbe' to choose"):
+        load_potential("chgnet", device="cpu", head="pbe")
 
 
 def test_weights_that_are_not_those_of_the_card_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

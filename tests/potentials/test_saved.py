@@ -203,6 +203,11 @@ def test_a_model_card_comes_before_a_folder_of_its_name(
         resolve_model("runs/absent")
 
 
+def test_a_folder_may_be_named_as_a_model_file(saved: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved, tmp_path / "si.model")
+    assert load_potential(str(folder), device="cpu").card.name == "si.model"
+
+
 def test_a_name_is_that_of_the_folder_however_it_is_written(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(saved)
     assert read_card(saved.parent.parent / "runs/../runs/si-ft").name == resolve_model(".")[0].name == "si-ft"

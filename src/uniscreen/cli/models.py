@@ -125,15 +125,21 @@ def _licence(card: ModelCard) -> str:
 
 def _described(name: str) -> tuple[ModelCard, Path | None]:
     """The card of a model, and its weights if they are on this machine."""
+    from uniscreen.errors import InputError, UnknownModelError
     from uniscreen.potentials import find_card
     from uniscreen.potentials.hub import SCHEME, hub_model
     from uniscreen.potentials.loading import resolve_model
 
     if name.startswith(SCHEME):
         return hub_model(name)
-    if Path(name).is_dir():
-        return resolve_model(name)
-    card = find_card(name)
+    try:
+        card = find_card(name)
+    except UnknownModelError:
+        if Path(name).is_dir():
+            return resolve_model(name)
+        if name.startswith(("ase:", "mtp:")) or Path(name).suffix == ".model":
+            raise InputError(f"{name} has no model card to show. What it does: uniscreen models check {name}") from None
+        raise
     return card, _weights(card)
 
 

@@ -96,10 +96,11 @@ def _labelled(path: Path | None, conventions: Any) -> tuple[LabelledStructure, .
 def _pretrained(potential: Potential, against: str | None, device: Any) -> Potential | None:
     """What the potential was trained from: as the user says, else as its card does, if it can be loaded."""
     from uniscreen.errors import InputError
-    from uniscreen.potentials import load_potential
+    from uniscreen.potentials import load_potential, resolve_model
 
     if against is not None:
-        return load_potential(against, device=device, head=potential.card.head)
+        is_of_its_kind = resolve_model(against)[0].architecture == potential.card.architecture
+        return load_potential(against, device=device, head=potential.card.head if is_of_its_kind else "")
     if not potential.card.base:
         return None
     try:

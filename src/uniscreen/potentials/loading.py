@@ -30,7 +30,8 @@ Precision = Literal["float32", "float64"]
 class Backend(NamedTuple):
     """Where an architecture's adapter is, and the package that it needs: its name to import and to install.
 
-    An ``isolated`` one has that package in an environment of its own.
+    An ``isolated`` one has that package in an environment of its own. Models of one with ``heads`` may have several
+    outputs.
     """
 
     module: str
@@ -38,6 +39,7 @@ class Backend(NamedTuple):
     imports: str
     package: str
     isolated: bool = False
+    heads: bool = False
 
 
 _ISOLATED = "uniscreen.potentials.isolated.potential"
@@ -47,7 +49,7 @@ BACKENDS = {
     "M3GNet": Backend("uniscreen.potentials.m3gnet", "EarlyM3GNetPotential", "matgl", "matgl"),
     "M3GNet (matgl 3)": Backend("uniscreen.potentials.m3gnet", "M3GNetPotential", "matgl", "matgl"),
     "TensorNet": Backend("uniscreen.potentials.tensornet", "TensorNetPotential", "matgl", "matgl"),
-    "MACE": Backend("uniscreen.potentials.mace", "MACEPotential", "mace", "mace-torch"),
+    "MACE": Backend("uniscreen.potentials.mace", "MACEPotential", "mace", "mace-torch", heads=True),
     "committee": Backend("uniscreen.potentials.committee", "SavedCommittee", "torch", "torch"),
     "ASE calculator": Backend("uniscreen.potentials.ase_calculator", "CalculatorPotential", "ase", "ase"),
     "SevenNet": Backend(_ISOLATED, "IsolatedPotential", "sevenn", "sevenn", isolated=True),
@@ -111,9 +113,11 @@ def resolve_model(
     ``functional`` is that of the training labels of a model that does not tell.
 
     Raises:
-        InputError: ``functional`` contradicts the card.
+        InputError: ``functional`` contradicts the card, or ``head`` is given for a model that has no heads.
     """
     card, weights = _find(name, head=head, trust=trust_model_file)
+    if head and not BACKENDS[card.architecture].heads:
+        raise InputError(f"{card.name} has one output only, so there is no head {head!r} to choose: leave --head out.")
     if functional is not None:
         if card.functional not in ("unknown", functional):
             raise InputError(f"{card.name} was trained on {card.functional}, not on {functional} as --functional says.")
@@ -136,7 +140,7 @@ def _find(name: str, *, head: str, trust: bool) -> tuple[ModelCard, Path]:
 
         card, weights = mtp_model(name)
         return _with_environment(card), weights
-    if Path(name).suffix == ".model":
+    if Path(name).suffix == ".model" and not Path(name).is_dir():
         return _model_file(Path(name), trust=trust)
     if _is_folder(name):
         return _with_environment(_saved(Path(name), head)), Path(name)
