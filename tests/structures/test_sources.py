@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import spglib
 from ase import Atoms
 from ase.build import bulk
 from ase.io import write
@@ -26,6 +27,7 @@ from pymatgen.io.vasp import Poscar
 
 from uniscreen.errors import InvalidStructureError, TooLargeError
 from uniscreen.structures import ReadLimits
+from uniscreen.structures.cif import TWO_ORIGINS
 from uniscreen.structures.guard import reading
 from uniscreen.structures.sources import ArraySource, FileSource, TextSource
 
@@ -131,6 +133,19 @@ def test_space_group_symbol_without_operations():
 def test_unknown_space_group_is_not_p1():
     with pytest.raises(InvalidStructureError, match="space group 'Q 5 x' is not known"):
         load_cif(["Na1 0 0 0"], extra="_symmetry_space_group_name_H-M 'Q 5 x'")
+
+
+@pytest.mark.parametrize("extra", ["_symmetry_space_group_name_H-M 'F d -3 m'", "_symmetry_Int_Tables_number 227"])
+def test_an_origin_that_is_not_told_is_not_guessed(extra):
+    # With the other origin the two carbon atoms a cell of diamond would be four.
+    with pytest.raises(InvalidStructureError, match="has two choices of the origin"):
+        load_cif(["C1 0.125 0.125 0.125"], extra=extra)
+
+
+def test_the_space_groups_with_two_origins():
+    types = [spglib.get_spacegroup_type(hall) for hall in range(1, 531)]
+    choices = {number: {kind.choice[:1] for kind in types if kind.number == number} for number in range(1, 231)}
+    assert {number for number, found in choices.items() if "1" in found and "2" in found} == TWO_ORIGINS
 
 
 def test_symmetry_that_does_not_fit_the_cell():

@@ -46,6 +46,11 @@ MAX_OPERATIONS = 1000
 CELL_MISMATCH = 0.01
 """Relative change that a symmetry operation may make to the cell's metric, for rounded lengths and angles."""
 
+TWO_ORIGINS = frozenset(
+    (48, 50, 59, 68, 70, 85, 86, 88, 125, 126, 129, 130, 133, 134, 137, 138, 141, 142, 201, 203, 222, 224, 227, 228)
+)
+"""Space groups for which the International Tables have two choices of the origin."""
+
 GROUP_KEYS = re.compile(r"_(symmetry_|)space_group_(name|IT_number)|_symmetry_Int_Tables_number", re.IGNORECASE)
 NO_SYMMETRY = {"p1", "1", "?", ".", ""}
 
@@ -201,7 +206,10 @@ def _fractional(block: Block, labels: list[str]) -> NDArray[np.float64]:
 
 
 def _check_operations(block: Block, operations: list[Any]) -> None:
-    """Refuse a file whose space group could not be turned into operations, which pymatgen takes for P1."""
+    """Refuse a file whose space group could not be turned into operations, or not into certain ones.
+
+    pymatgen takes an unknown group for P1, and one of the origins where there are two.
+    """
     if len(operations) > MAX_OPERATIONS:
         raise InvalidStructureError(
             f"the CIF lists {len(operations):,} symmetry operations; expected at most {MAX_OPERATIONS:,}."
@@ -213,6 +221,19 @@ def _check_operations(block: Block, operations: list[Any]) -> None:
         raise InvalidStructureError(
             f"space group {shorten(given[0], 40)!r} is not known. List the symmetry operations in the CIF."
         )
+    if given and not listed and _group_number(operations) in TWO_ORIGINS:
+        raise InvalidStructureError(
+            f"space group {shorten(given[0], 40)!r} has two choices of the origin, and the CIF does not tell which one "
+            "its atoms are given with. List the symmetry operations in the CIF."
+        )
+
+
+def _group_number(operations: list[Any]) -> int:
+    import spglib
+
+    rotations = np.rint([op.rotation_matrix for op in operations]).astype(np.intc)
+    found = spglib.get_spacegroup_type_from_symmetry(rotations, [op.translation_vector for op in operations])
+    return 0 if found is None else int(found.number)
 
 
 def _check_symmetry_fits(rotations: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
