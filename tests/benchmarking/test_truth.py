@@ -51,6 +51,15 @@ def test_another_table_is_joined_by_id(tmp_path, suffix):
     assert truth.source == file.name
 
 
+def test_ids_of_another_table_are_text(tmp_path):
+    with CandidateWriter(tmp_path / "in.csv", []) as writer:
+        for name in ("001", "1e3", "2.50"):
+            writer.write(name, bulk("Cu"), {})
+    (tmp_path / "truth.csv").write_text("id,e_form_per_atom\n001,-1\n1e3,-2\n2.50,-3\n")
+    truth = read_truth(read_candidates(tmp_path / "in.csv"), tmp_path / "truth.csv")
+    assert truth.formation_energy.tolist() == [-1.0, -2.0, -3.0]
+
+
 def test_columns_can_be_named(tmp_path):
     table = structures(tmp_path, {"e_form_per_atom": [1, 1, 1], "mine": [2, 2, 2], "hull": [3, 3, 3]})
     truth = read_truth(table, None, "mine", "hull")

@@ -84,8 +84,9 @@ def _by_id(file: Path) -> pd.DataFrame:
     if not file.is_file():
         raise InputError(f"--truth {file} does not exist; expected a CSV or Parquet table with a column of ids.")
     name = file.name.lower()
+    ids = dict.fromkeys(ID_NAMES, str)  # 001 stays 001, as in the structures' file
     try:
-        table = pd.read_parquet(file) if name.endswith(".parquet") else pd.read_csv(file, low_memory=False)
+        table = pd.read_parquet(file) if name.endswith(".parquet") else pd.read_csv(file, low_memory=False, dtype=ids)
     except Exception as error:  # both readers raise many types for a damaged file
         raise InputError(f"--truth {file} cannot be read: {type(error).__name__}: {error}") from error
     key = next((key for key in ID_NAMES if key in table.columns), None)

@@ -9,7 +9,7 @@ import os
 import tempfile
 from array import array
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError
 from uniscreen.structures.guard import describe, shorten
@@ -48,6 +48,8 @@ class CsvTable:
     def frame(self, places: Sequence[int]) -> pd.DataFrame:
         """The columns at the given places, with the types that pandas finds for them.
 
+        In a column of text only an empty field is missing: NA or None may be a word like others there.
+
         Raises:
             InputError: pandas cannot read them.
         """
@@ -59,9 +61,15 @@ class CsvTable:
             writer = csv.writer(text)
             writer.writerow([self.header[k] for k in places])
             writer.writerows([record[k] for k in places] for _, record in self._records())
+            how: dict[str, Any] = {"low_memory": False, "skip_blank_lines": False}
             text.seek(0)
             try:
-                columns = pd.read_csv(text, low_memory=False, skip_blank_lines=False)
+                columns = pd.read_csv(text, **how)
+                words = [name for name in columns if pd.api.types.infer_dtype(columns[name]) == "string"]
+                if words and columns[words].isna().any(axis=None):
+                    text.seek(0)
+                    how |= {"keep_default_na": False, "na_values": [""]}
+                    columns[words] = pd.read_csv(text, usecols=words, **how)
             except (ValueError, OverflowError) as error:
                 raise InputError(f"{self.path} cannot be read as CSV: {shorten(describe(error))}") from error
         assert len(columns) == len(self.lines)
