@@ -83,3 +83,9 @@ def test_the_key_is_in_no_file(materials_project, tmp_path):
         content = gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
         assert KEY.encode() not in content, path
         json.loads(content)
+
+
+@pytest.mark.parametrize("command", [("references", "mp", "Li-O"), ("candidates", "mp", "--chemsys", "Li-O")])
+def test_a_folder_in_place_of_the_file_is_refused_before_anything_is_fetched(materials_project, tmp_path, command):
+    (tmp_path / "out.json").mkdir()
+    assert "is a folder" in error_of(*command, "-o", tmp_path / "out.json")

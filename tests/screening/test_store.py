@@ -123,6 +123,12 @@ def test_a_file_as_output_folder_is_refused(folder):
         open_store(folder)
 
 
+def test_a_folder_that_cannot_be_made_is_refused_in_one_line(folder):
+    folder.write_text("")
+    with pytest.raises(InputError, match=r"run/below cannot be written to \(Not a directory\)"):
+        open_store(folder / "below")
+
+
 @pytest.mark.parametrize("half_written", [[], [".manifest.json.4711.tmp"]], ids=["before", "while-written"])
 def test_a_run_interrupted_before_its_manifest_is_begun_anew(folder, half_written):
     (folder / "records").mkdir(parents=True)

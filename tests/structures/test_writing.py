@@ -30,6 +30,12 @@ def test_crystals_survive(tmp_path, name):
     assert np.allclose(back.positions, atoms.positions[order], atol=1e-10)
 
 
+def test_a_folder_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "new.csv").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        CandidateWriter(tmp_path / "new.csv", [])
+
+
 def test_nothing_is_left_of_a_table_that_failed(tmp_path):
     (tmp_path / "old.csv").write_text("id,poscar\n")
     with pytest.raises(AttributeError), CandidateWriter(tmp_path / "old.csv", []) as writer:

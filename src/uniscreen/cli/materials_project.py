@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,6 +127,10 @@ def _check_out(out: Path, suffixes: tuple[str, ...]) -> None:
         raise InputError(f"--out {out} has no known ending; expected {' or '.join(suffixes)}.")
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}.")
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder; expected the name of a file.")
+    if not os.access(out.parent, os.W_OK):
+        raise InputError(f"--out {out}: no permission to write to the folder {out.parent}.")
 
 
 def _plain(content: bytes) -> bytes:

@@ -63,13 +63,16 @@ class RunStore:
         Raises:
             ResumeError: it holds a run with another manifest (each difference is named), files of something else, or
                 a run that another process is working on.
+            InputError: it is a file, or cannot be written to.
         """
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"--out {folder} is a file, expected a folder.")
-        if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists() and not _only_ours(folder):
-            raise ResumeError(f"{folder} is not empty and holds no run of uniscreen. Give another folder with --out.")
-        (folder / RECORDS).mkdir(parents=True, exist_ok=True)
-        lock = locked(folder / RECORDS / "lock", folder)
+        try:
+            _require_ours(folder)
+            (folder / RECORDS).mkdir(parents=True, exist_ok=True)
+            lock = locked(folder / RECORDS / "lock", folder)
+        except OSError as error:
+            raise InputError(
+                f"{folder} cannot be written to ({error.strerror}). Give another folder with --out."
+            ) from error
         try:
             if restart:
                 _clear(folder)
@@ -115,6 +118,13 @@ class RunStore:
 
     def _parts(self, kind: str) -> list[Path]:
         return sorted((self.folder / RECORDS).glob(f"{kind}-*.jsonl"))
+
+
+def _require_ours(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder} is a file, expected a folder.")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists() and not _only_ours(folder):
+        raise ResumeError(f"{folder} is not empty and holds no run of uniscreen. Give another folder with --out.")
 
 
 def _only_ours(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from uniscreen.errors import InputError
@@ -65,12 +66,16 @@ def check_writable(path: Path) -> None:
     """Check that a candidates table can be written at a path, before anything long is done for it.
 
     Raises:
-        InputError: the name is not that of a CSV, or there is no such folder.
+        InputError: the name is not that of a CSV, or of a folder, or there is no such folder that can be written to.
     """
     if not without_gz(path.name).lower().endswith(".csv"):
         raise InputError(f"{path} is not a CSV by its name; expected one that ends in .csv or .csv.gz.")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}. Make it first.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected the name of a table.")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path} cannot be written: no permission to write to its folder. Give another.")
 
 
 def harmless(value: Any) -> Any:
