@@ -10,7 +10,7 @@ from ase.build import bulk
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from uniscreen.errors import InputError, ResumeError
-from uniscreen.screening import ScreenSettings, run_screen
+from uniscreen.screening import ScreenSettings, run_screen, self_consistent
 from uniscreen.screening.store import RunStore
 
 CRYSTALS = {
@@ -165,3 +165,8 @@ def test_an_entry_with_the_structure_of_another_is_not_taken_for_it(cache, tmp_p
     (tmp_path / "entries.json").write_text(json.dumps(entries))
     run, _ = screen(["NaCl-rocksalt"], tmp_path / "entries.json", tmp_path / "run")
     assert run.model_references.missing == {"NaCl-cscl": "the entry is Na3Cl, its structure NaCl"}
+
+
+def test_an_empty_name_of_the_cache_is_none(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert self_consistent._cache_folder() == Path.home() / ".cache" / "uniscreen" / "references"

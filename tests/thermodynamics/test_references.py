@@ -171,7 +171,7 @@ def test_number_of_the_wrong_entry_is_said(entries_file, lithium_oxide):
 def test_missing_file_and_not_json(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         ReferenceSet.from_file(tmp_path / "missing.json")
-    for content in (b"a,b\n1,2\n", b"\x1f\x8b broken", b"\xff\xfe\x00"):
+    for content in (b"a,b\n1,2\n", b"\x1f\x8b broken", b"\xff\xfe\x00", b"[" * 100_000):
         (tmp_path / "table.json").write_bytes(content)
         with pytest.raises(InputError, match="not JSON"):
             ReferenceSet.from_file(tmp_path / "table.json")

@@ -22,7 +22,7 @@ from uniscreen.screening.competition import ModelReferences, competing_entry
 from uniscreen.screening.pool import WorkerPool
 from uniscreen.screening.protocol import units_left
 from uniscreen.screening.settings import ScreenSettings
-from uniscreen.screening.store import RunStore
+from uniscreen.screening.store import RECORDS, RunStore
 from uniscreen.structures import read_candidates
 from uniscreen.thermodynamics.reactions import formula_unit
 
@@ -140,11 +140,12 @@ def _manifest(references: ReferenceSet, settings: ScreenSettings, card: ModelCar
 
 
 def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "uniscreen" / "references"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uniscreen" / "references"
 
 
 def _open(folder: Path, manifest: dict[str, Any], references: ReferenceSet) -> RunStore:
     try:
+        (folder / RECORDS).mkdir(parents=True, exist_ok=True)
         return RunStore.open(folder, manifest, restart=False)
     except ResumeError as error:
         raise ResumeError(

@@ -177,7 +177,7 @@ def _read(path: Path) -> bytes:
 def _content(raw: bytes, source: str) -> Any:
     try:
         return json.loads(gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw)
-    except (ValueError, OSError, EOFError, zlib.error) as error:
+    except (ValueError, RecursionError, OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"{source} is not JSON ({error}). Expected a JSON or gzipped JSON list of ComputedEntry dicts."
         ) from error
