@@ -391,6 +391,13 @@ def test_carried_columns(report, oxides):
     assert "extra 7" in page.text
 
 
+def test_carried_columns_with_the_names_of_ours_are_shown_as_they_are(report, oxides):
+    for row in oxides:
+        row["formation_eV"] = 9.25
+    page = report(oxides)
+    assert page.column("top", "input_formation_eV") == ["9.25"] * len(oxides)
+
+
 def test_ten_thousand_rows_stay_small(report, make_candidate, make_failure):
     generator = random.Random(1)
     metals = ("Li", "Na", "K", "Mg", "Ca", "Al", "Ti", "Fe", "Co", "Ni")

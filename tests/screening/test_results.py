@@ -125,6 +125,25 @@ def test_carried_columns_follow_and_never_replace_ours():
     assert table[["id", "input_rank", "origin"]].to_numpy().tolist() == [["c1", 8, "y"], ["c0", 7, "x"]]
 
 
+def test_results_of_an_earlier_screen_are_carried_under_names_of_their_own():
+    columns = pd.DataFrame(
+        {
+            "rank": [7],
+            "input_rank": [3],
+            "e_above_hull_self_consistent_eV_per_atom": [0.5],  # which this screen has none of
+            "correction_anion_oxide_eV_per_atom": [-0.6],
+        }
+    )
+    table = table_of(made(0, "NaCl", -1.0), columns=columns)
+    assert list(table.columns[len(COLUMN_TYPES) :]) == [
+        "input_input_rank",
+        "input_rank",
+        "input_e_above_hull_self_consistent_eV_per_atom",
+        "input_correction_anion_oxide_eV_per_atom",
+    ]
+    assert table.loc[0, ["rank", "input_input_rank", "input_rank"]].tolist() == [1, 7, 3]
+
+
 def test_mp2020_is_applied_to_raw_energies_only():
     raw = replace(CARD, energy_convention="raw")
     assert required_correction(CARD) is CorrectionScheme.NONE

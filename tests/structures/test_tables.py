@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
 import pickle
 
 import numpy as np
@@ -59,6 +61,16 @@ def test_csv_keeps_ids_as_text_and_types_the_other_columns(folder, limits):
     assert found.columns.index.equals(pd.RangeIndex(3))
     assert found.name == "candidates.csv"
     assert [c.source.load(limits).get_chemical_formula() for c in found] == ["Si2", "Cu", "ClNa"]
+
+
+def test_words_that_pandas_takes_for_missing_are_carried(folder):
+    lines = ["id,structure,dopant,note,n,done,,", "a,si.cif,None,,1,True,x,NA", "b,POSCAR_cu,Na,,NA,NA,y,z"]
+    columns = read_candidates(table(folder, "\n".join(lines))).columns
+    assert columns["dopant"].tolist() == ["None", "Na"]
+    assert columns["note"].isna().all()
+    assert np.isnan(columns["n"][1])  # of numbers and truth values it is a missing one
+    assert columns["done"].isna().tolist() == [False, True]
+    assert columns.iloc[:, 4:].to_numpy().tolist() == [["x", "NA"], ["y", "z"]]
 
 
 @pytest.mark.parametrize("key", ["id", "material_id", "candidate_id"])
@@ -249,3 +261,47 @@ def test_ids_of_the_materials_project_in_parquet(tmp_path):
     table = read_candidates(tmp_path / "ids.parquet")
     assert [given.source.material_id for given in table] == ["mp-149", "mp-13"]
     assert list(table.columns.columns) == ["gap"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, "bulk", None], ["1", "bulk", None]),
+        ([True, 2, None], ["True", "2", None]),
+        ([10**25, 1, None], [f"1{'0' * 25}", "1", None]),
+        (["\ud800", 1, None], ["?", "1", None]),
+    ],
+    ids=["number-and-text", "truth-and-number", "large", "no-unicode"],
+)
+def test_values_of_several_kinds_are_carried_as_text_that_parquet_takes(tmp_path, values, expected):
+    entries = [{"id": f"c{k}", "structure": {}, "tag": value} for k, value in enumerate(values)]
+    (tmp_path / "in.json").write_text(json.dumps(entries))
+    columns = read_candidates(tmp_path / "in.json").columns
+    columns.to_parquet(tmp_path / "out.parquet")
+    back = pd.read_parquet(tmp_path / "out.parquet")["tag"]
+    assert [None if pd.isna(value) else value for value in back] == expected
+
+
+@pytest.mark.parametrize("character", ["\n", "\t", "\x00", "\udcff"], ids=["line", "tab", "nul", "byte"])
+def test_an_id_that_is_no_line_of_text_is_refused(tmp_path, character):
+    entries = [{"id": "a", "structure": {}}, {"id": f"b{character}c", "structure": {}}]
+    (tmp_path / "in.json").write_text(json.dumps(entries))
+    with pytest.raises(InputError, match="another character that is no text in the id of entry 2"):
+        read_candidates(tmp_path / "in.json")
+
+
+def test_a_file_name_that_is_no_text_is_refused(tmp_path):
+    write(tmp_path / "si.cif", bulk("Si"))
+    (tmp_path / "si.cif").rename(tmp_path / os.fsdecode(b"s\xff.cif"))
+    with pytest.raises(InputError, match=r"no text in the id of file s.\.cif"):
+        read_candidates(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["1 2", 'a"b', "T", "[1,2]", "{x}", "k=v", "\N{LATIN SMALL LETTER E WITH ACUTE}"])
+def test_ids_of_frames_are_read_back_as_ase_writes_them(tmp_path, name):
+    frames = [bulk("Si"), bulk("Cu")]
+    frames[0].info, frames[1].info = {"id": name, "n": 1}, {"id": "other", "n": 2}
+    write(tmp_path / "in.extxyz", frames)
+    found = read_candidates(tmp_path / "in.extxyz")
+    assert [candidate.id for candidate in found] == [name, "other"]
+    assert list(found.columns) == ["n"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uniscreen.errors import InputError
 from uniscreen.screening.columns import SELF_CONSISTENT_TYPES, is_correction_column
 from uniscreen.screening.committee_table import COMMITTEE_TYPES, MODEL_TYPES, model_column
+from uniscreen.structures.rows import carried_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,6 +57,9 @@ NUMBER_COLUMNS = (
     "volume_change_percent",
 )
 
+DERIVED_COLUMNS = ("lead_distance_meV", "distance_meV", "formation_eV")
+"""Columns that are added on reading; see `ScreenResults`."""
+
 SELF_CONSISTENT = "e_above_hull_self_consistent_eV_per_atom"
 
 
@@ -94,6 +98,7 @@ class ScreenResults:
         models = tuple(map(str, run["models"])) if isinstance(run.get("models"), Mapping) else ()
         added = _committee_columns(models)
         _require(table, added, path)
+        table.columns = carried_names(table.columns, DERIVED_COLUMNS)
         known = {*TEXT_COLUMNS, *NUMBER_COLUMNS, *SELF_CONSISTENT_TYPES, *added}
         return cls(
             frame=_normalised(table, models),
@@ -232,7 +237,7 @@ def _normalised(table: DataFrame, models: tuple[str, ...]) -> DataFrame:
     import numpy as np
     import pandas as pd
 
-    frame = table.rename(columns=str).reset_index(drop=True)
+    frame = table.reset_index(drop=True)
     added = _committee_columns(models)
     for column in (*TEXT_COLUMNS, *(name for name, kind in added.items() if kind == "string")):
         frame[column] = frame[column].astype("string").fillna("")  # Arrow's, half as large as Python's

@@ -63,6 +63,11 @@ def is_correction_column(name: str) -> bool:
     return _CORRECTION_COLUMN.fullmatch(name) is not None
 
 
+def taken_names(names: Iterable[str], types: Iterable[str]) -> set[str]:
+    """Names that no column of the input may have: the run's own, and what other runs would have of corrections."""
+    return {*types, *SELF_CONSISTENT_TYPES, *(name for name in map(str, names) if is_correction_column(name))}
+
+
 def column_types(adjustments: Iterable[str], *, self_consistent: bool) -> dict[str, str]:
     """All columns of one run but the carried ones: one for each named adjustment that occurs in it."""
     named = sorted({correction_column(name) for name in adjustments})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uniscreen.screening.columns import COLUMN_TYPES, SELF_CONSISTENT_TYPES, is_correction_column
+from uniscreen.structures.rows import carried_names
 from uniscreen.thermodynamics.hull import ON_HULL
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def committee_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     ]
     own = lead[known]
     carried = lead.drop(columns=known)
-    carried.columns = [f"input_{name}" if name in types else name for name in carried.columns]
+    carried.columns = carried_names(carried.columns, types)
     joined = pd.concat([own, pd.DataFrame(added), carried], axis=1).astype(types)
     joined["flags"] = pd.Series(_flags(joined, ok), dtype="string")
     return _ranked(joined)

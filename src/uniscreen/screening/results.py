@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uniscreen.screening.columns import column_types, correction_column
+from uniscreen.screening.columns import column_types, correction_column, taken_names
 from uniscreen.screening.competition import Standings
 from uniscreen.screening.corrections import applied_correction, unrelaxed_correction
 from uniscreen.screening.flags import flags, relaxation_energy
 from uniscreen.screening.record import EVALUATED, Record
+from uniscreen.structures.rows import carried_names
 from uniscreen.thermodynamics import reaction
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
@@ -56,7 +57,7 @@ def results_table(
         parts.append({name: pd.Series([row.get(name) for row in rows], dtype=kind) for name, kind in types.items()})
     table = _assembled(parts, survey.by_system)
     carried = columns.iloc[survey.indices[table.index]].reset_index(drop=True)
-    carried.columns = [f"input_{name}" if name in types else name for name in carried.columns]
+    carried.columns = carried_names(carried.columns, taken_names(carried.columns, types))
     return pd.concat([table.reset_index(drop=True), carried], axis=1)
 
 

@@ -104,16 +104,17 @@ def read_frames(path: Path, file: IO[bytes]) -> Rows:
     sources, columns = SpooledTexts("extxyz"), ScalarColumns()
     for k, frame in enumerate(_frames(path, file), start=1):
         info = _info(frame)
-        ids = {name: found for name, found in ids.items() if name in info}
+        raw = {name: _raw_value(frame.comment, name) for name in ids}
+        ids = {name: found for name, found in ids.items() if raw[name] is not None}
         for name, found in ids.items():
-            found.append(_raw_value(frame.comment, name))
+            found.append(raw[name] or "")
         places.append(f"frame {k} (line {frame.line})")
         columns.append(info)
         sources.append(frame.text)
     key = next(iter(ids), None)
     if key is None or not places:
         return Rows([f"{stem}-{k}" for k in range(len(places))], places, sources, columns.frame())
-    return Rows(ids[key], places, sources, columns.frame().drop(columns=key))
+    return Rows(ids[key], places, sources, columns.frame().drop(columns=key, errors="ignore"))
 
 
 def _frames(path: Path, file: IO[bytes]) -> Iterator[Frame]:
@@ -138,7 +139,9 @@ def _info(frame: Frame) -> dict[str, Any]:
     return {k: v for k, v in plain.items() if k not in hidden and isinstance(v, str | int | float)}
 
 
-def _raw_value(comment: str, key: str) -> str:
-    """Return a value as it is written, since ASE reads ``id=001`` as the number 1."""
-    match = re.search(rf"""(?:^|\s){key}\s*=\s*(?:"([^"]*)"|'([^']*)'|(\S+))""", comment)
-    return "" if match is None else next(group for group in match.groups() if group is not None).strip()
+def _raw_value(comment: str, key: str) -> str | None:
+    """Return a value as it is written, since ASE reads ``id=001`` as the number 1 and ``id="1 2"`` as an array."""
+    match = re.search(rf"""(?:^|\s){key}\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^ \t]+))""", comment)
+    if match is None:
+        return None
+    return next(group for group in match.groups() if group is not None).replace('\\"', '"').strip()

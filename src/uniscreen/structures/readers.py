@@ -13,7 +13,7 @@ from uniscreen.structures.candidate import Candidates, CandidateTable, ReadLimit
 from uniscreen.structures.entries import read_entries, read_frames
 from uniscreen.structures.formats import ACCEPTED, structure_format, without_gz
 from uniscreen.structures.input_file import opened_input
-from uniscreen.structures.rows import Rows, check_ids
+from uniscreen.structures.rows import Rows, check_ids, storable
 from uniscreen.structures.sources import ArraySource, FileSource, TextSource
 from uniscreen.structures.spool import SpooledTexts
 from uniscreen.structures.tables import read_csv, read_parquet
@@ -100,7 +100,7 @@ def _table(rows: Rows, digest: hashlib._Hash, name: str, limit: int | None) -> C
             if isinstance(source, FileSource):
                 digest.update(source.digest(max_bytes))
     candidates = Candidates(rows.ids[:limit], rows.sources)
-    return CandidateTable(candidates, rows.columns.iloc[: len(candidates)], digest.hexdigest(), name)
+    return CandidateTable(candidates, storable(rows.columns).iloc[: len(candidates)], digest.hexdigest(), name)
 
 
 def _read_file(path: Path) -> tuple[Rows, hashlib._Hash]:

@@ -7,6 +7,7 @@ from ase.io import write
 
 from uniscreen.structures import ReadLimits, read_candidates
 from uniscreen.structures.deduplication import find_duplicates, write_unique
+from uniscreen.structures.writing import CandidateWriter
 
 
 def table_of(folder, rows):
@@ -44,6 +45,15 @@ def test_kept_rows_and_what_they_stand_for(tmp_path):
     assert listed.read_text() == "id,duplicate_of\nb,a\nd,a\n"
     kept = read_candidates(tmp_path / "elsewhere" / "out.csv")
     assert np.allclose(kept.candidates[0].source.load(ReadLimits()).cell, nacl.cell)
+
+
+def test_a_table_that_was_deduplicated_twice_keeps_all_its_columns(tmp_path):
+    with CandidateWriter(tmp_path / "in.csv", ["duplicates", "input_duplicates"]) as writer:
+        writer.write("a", bulk("Cu"), {"duplicates": "second", "input_duplicates": "first"})
+    rows = read_candidates(tmp_path / "in.csv")
+    write_unique(rows, find_duplicates(rows), tmp_path / "out.csv", against=False)
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert table.loc[0, ["input_input_duplicates", "input_duplicates"]].tolist() == ["second", "first"]
 
 
 def test_without_references_nothing_is_said_of_novelty(tmp_path):

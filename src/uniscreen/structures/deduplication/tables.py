@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uniscreen.errors import StructureError
 from uniscreen.structures.deduplication.duplicates import LIMITS
 from uniscreen.structures.formats import without_gz
-from uniscreen.structures.rows import ID_NAMES
+from uniscreen.structures.rows import ID_NAMES, carried_names
 from uniscreen.structures.tables import STRUCTURE_NAMES
 from uniscreen.structures.writing import CandidateWriter, harmless
 
@@ -35,7 +35,8 @@ def write_unique(table: CandidateTable, found: Duplicates, path: Path, *, agains
         repeats[kept].append(table.candidates[row].id)
     own = ["duplicates", *(["novelty", "known_as"] if against else []), "not_compared"]
     taken = {*own, *ID_NAMES[:1], *STRUCTURE_NAMES}
-    carried = {f"input_{name}" if name in taken else str(name): table.columns[name] for name in table.columns}
+    names = carried_names(table.columns.columns, taken)
+    carried = {new: table.columns[name] for new, name in zip(names, table.columns.columns, strict=True)}
     with CandidateWriter(path, [*carried, *own]) as writer:
         for row, candidate in enumerate(table):
             if row in found.duplicate_of:
