@@ -136,6 +136,40 @@ def test_a_setting_changes_the_names_of_its_cells_alone(frames, tmp_path):
     assert changed == {"dedicated"}  # whose networks train as long as they may
 
 
+def test_names_follow_the_files_that_decide_results(frames, tmp_path):
+    """A crystal's structure file, a model's file or folder, and what a recipe replays."""
+    salt, mtp, replayed = tmp_path / "salt.cif", tmp_path / "fitted.mtp", tmp_path / "replayed.extxyz"
+    properties, saved = tmp_path / "salt.toml", tmp_path / "saved" / "model.json"
+    properties.write_text('[crystals.salt]\nstructure = "salt.cif"\n[crystals.salt.equation_of_state]\n')
+    saved.parent.mkdir()
+
+    def names(a=5.6, fitted="1", description="1", frames_of_replay="1"):
+        write(salt, bulk("NaCl", "rocksalt", a=a, cubic=True))
+        mtp.write_text(fitted)
+        saved.write_text(description)
+        replayed.write_text(frames_of_replay)
+        data = {"salt": {"train": frames, "test": frames, "properties": properties}}
+        settings = {"replay": {"structures": str(replayed)}}
+        models = {
+            "own": {"model": str(saved.parent), "regimes": ["zero-shot"]},
+            "replaying": {"model": MODEL, "recipe": "chgnet-quick", "settings": settings, "regimes": ["fine-tuned"]},
+        }
+        published = {"fitted": {"model": f"mtp:{mtp}:Na-Cl", "source": "Somebody (2020)"}}
+        chosen = spec(frames, datasets=data, models=models, published=published, n_train=[10], seeds=1)
+        return {cell.label: cell.name for cell in made(chosen, tmp_path)}
+
+    before = names()
+    assert names() == before
+    for changes, labels in (
+        ({"a": 5.7}, {"own", "replaying", "fitted", "gap"}),
+        ({"fitted": "2"}, {"fitted"}),
+        ({"description": "2"}, {"own"}),
+        ({"frames_of_replay": "2"}, {"replaying"}),
+    ):
+        after = names(**changes)
+        assert {label for label in before if before[label] != after[label]} == labels, changes
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "expected"),
     [
@@ -148,6 +182,11 @@ def test_a_setting_changes_the_names_of_its_cells_alone(frames, tmp_path):
             {"models": {MODEL: {"recipe": "chgnet-quick", "settings": {"ensemble.members": 3}}}},
             InputError,
             "trains one potential a seed",
+        ),
+        (
+            {"models": {MODEL: {"recipe": "chgnet-quick", "settings": {"data.split.by": "frame"}}}},
+            InputError,
+            f"models.{MODEL}: settings.data.split.by is decided by the benchmark",
         ),
         ({"models": {}, "dedicated": {}, "regimes": ["zero-shot"]}, InputError, "no model has any of the regimes"),
     ],

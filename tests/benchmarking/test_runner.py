@@ -11,12 +11,16 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
 
 from finetuning_frames import SHIFTS, write_labelled
+from uniscreen.benchmarking.cells import Cell
 from uniscreen.benchmarking.physics import measure, read_properties
 from uniscreen.benchmarking.result_columns import COLUMNS
 from uniscreen.benchmarking.result_rows import read_rows
-from uniscreen.benchmarking.runner import plan, run_benchmark
+from uniscreen.benchmarking.runner import _Processes, plan, run_benchmark
 from uniscreen.benchmarking.spec import BenchmarkSpec
 from uniscreen.errors import InputError, ResumeError
 from uniscreen.structures.labels import read_labelled
@@ -200,3 +204,37 @@ def test_other_structures_are_compared_by_forces_alone(files, tmp_path):
     (missing,) = rows[rows["metric"] == "force_mae:none"].itertuples()
     assert (missing.status, missing.n_test) == ("failed", 0)
     assert "neighbour" in missing.reason
+
+
+@pytest.fixture(scope="module")
+def with_single_atoms(files):
+    """The training file, and single atoms that no potential here can evaluate, as many sets have."""
+    frames = read(files["train"], ":")
+    for symbol in ("Na", "Cl"):
+        atom = Atoms(symbol, cell=[15.0] * 3, pbc=True, info={"group": "atoms"})
+        atom.calc = SinglePointCalculator(atom, energy=-0.2, forces=[[0.0, 0.0, 0.0]])
+        frames.append(atom)
+    path = files["train"].with_name("atoms.extxyz")
+    write(path, frames)
+    return path
+
+
+def test_structures_that_a_potential_cannot_evaluate_train_nothing_and_fail_nothing(files, with_single_atoms, tmp_path):
+    data = {"train": with_single_atoms, "test": files["test"], "elsewhere": {"more": with_single_atoms}}
+    models = {MODEL: {"recipe": "chgnet-quick", "settings": {"optimiser.steps": 2}}}
+    chosen = spec(data, models=models, regimes=["re-referenced", "fine-tuned"], n_train=["all"])
+    run = run_benchmark(chosen, tmp_path)
+    assert run.failed == 0, run.rows["reason"].unique()
+    assert value(run.rows, "re-referenced", "energy_mae") < 100  # without new references, 2250
+    (elsewhere,) = run.rows.query("metric == 'force_mae:more' and regime == 'fine-tuned'").itertuples()
+    assert elsewhere.n_test == 15
+    assert "2 of 17 test structures were not evaluated" in elsewhere.reason
+
+
+def test_no_cell_begins_after_a_stop(tmp_path):
+    processes = _Processes(["cpu", "-"])
+    processes.stop()
+    data = {"train": tmp_path / "train.extxyz", "test": tmp_path / "test.extxyz"}
+    cell = Cell(benchmark="b", dataset="d", label="l", regime="zero-shot", n_train=0, seed=0, data=data, data_sha256={})
+    processes.run(cell, tmp_path / "cell")
+    assert [path.name for path in (tmp_path / "cell").iterdir()] == ["cell.json"]

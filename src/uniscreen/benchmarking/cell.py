@@ -30,10 +30,11 @@ from uniscreen.training.predictions import predict
 from uniscreen.training.reference_energies import residual_shifts, total_shift
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from uniscreen.potentials.base import Potential
     from uniscreen.structures.labels import LabelledStructure
+    from uniscreen.training.predictions import Predictions
 
 CELL, ROWS, TRAINED, MODEL = "cell.json", "rows.json", "trained.json", "model"
 
@@ -67,9 +68,8 @@ def run_cell(cell: Cell, folder: Path, *, trust_model_file: bool = False, device
     metrics = accuracy(labels, results)
     if seconds is not None:
         metrics["training_time"] = seconds
-    refused = [f"{test[place].place}: {why}" for place, why in predicted.refused.items()]
-    left_out = f"{len(refused)} of {len(test)} test structures were not evaluated: {refused[0]}" if refused else ""
-    rows = [row(cell, metric, value, n_test=len(labels), reason=left_out) for metric, value in metrics.items()]
+    reason = _left_out(test, predicted)
+    rows = [row(cell, metric, value, n_test=len(labels), reason=reason) for metric, value in metrics.items()]
     return [*rows, *_elsewhere(cell, potential), *_physics(cell, potential)]
 
 
@@ -92,7 +92,13 @@ def _elsewhere(cell: Cell, potential: Potential) -> Iterator[dict[str, Any]]:
         metrics = accuracy([structures[k] for k in places], [predicted.results[k] for k in places])
         for metric, value in metrics.items():
             if metric.startswith(("force", "stress")):
-                yield row(cell, f"{metric}:{name}", value, n_test=len(places))
+                yield row(cell, f"{metric}:{name}", value, n_test=len(places), reason=_left_out(structures, predicted))
+
+
+def _left_out(structures: Sequence[LabelledStructure], predicted: Predictions) -> str:
+    """How many structures a potential did not evaluate, and why the first; empty if all were."""
+    refused = [f"{structures[place].place}: {why}" for place, why in predicted.refused.items()]
+    return f"{len(refused)} of {len(structures)} test structures were not evaluated: {refused[0]}" if refused else ""
 
 
 def _train(cell: Cell, folder: Path, options: dict[str, Any]) -> float | None:
@@ -103,6 +109,8 @@ def _train(cell: Cell, folder: Path, options: dict[str, Any]) -> float | None:
     if record.is_file():
         return float(json.loads(record.read_bytes())["cpu_seconds"])
     out = folder / MODEL
+    if cell.baseline:
+        find_baseline(cell.baseline).install()  # the first time takes long, and is no training
     start = _cpu_seconds()
     if cell.recipe is not None:
         finetune(cell.recipe, out, workers=1, restart=True, **options)
@@ -138,7 +146,11 @@ def drawn(cell: Cell) -> tuple[list[LabelledStructure], list[LabelledStructure]]
 def _shifts(cell: Cell, potential: Potential) -> dict[str, float]:
     """The reference energies' shifts, eV an atom, that a recipe would begin with."""
     train, _ = drawn(cell)
-    return residual_shifts(train, potential.evaluate([one.atoms for one in train], batch_size=BATCH_SIZE))
+    predicted = predict(potential, train, batch_size=BATCH_SIZE)
+    if not predicted.results:
+        raise InputError(f"{potential.card.name} can evaluate none of the training structures: {predicted.refused[0]}")
+    places = sorted(predicted.results)
+    return residual_shifts([train[place] for place in places], [predicted.results[place] for place in places])
 
 
 def _cpu_seconds() -> float:

@@ -16,6 +16,8 @@ from uniscreen.benchmarking.physics import read_properties, require_measurable
 from uniscreen.benchmarking.result_columns import COMPUTED, Regime
 from uniscreen.durable import sha256_of
 from uniscreen.errors import InputError
+from uniscreen.potentials.isolated.mtp_files import SCHEME
+from uniscreen.potentials.saved import DESCRIPTION
 from uniscreen.structures.labels import LabelConventions, labelled_extxyz, read_labelled
 from uniscreen.training.recipe import DataSection, Recipe, read_recipe
 from uniscreen.training.shipped import find_recipe
@@ -29,12 +31,16 @@ if TYPE_CHECKING:
 TRAINED: frozenset[Regime] = frozenset({"re-referenced", "fine-tuned", "from-scratch", "dedicated"})
 """The regimes that use training data, and so have sizes and seeds."""
 
+DECIDED = ("model", "head", "data", "seed", "checks")
+"""Sections of a recipe that are not its own in a benchmark."""
+
 
 class Cell(BaseModel):
     """One potential in one regime, on a number of structures that a seed draws, and its test set.
 
     ``potential`` (and its ``head``) is evaluated where nothing is trained; ``recipe`` fine-tunes; ``baseline`` names a
-    kind of dedicated model. ``n_train`` is None where nobody knows it. ``data_sha256`` are checksums of the files.
+    kind of dedicated model. ``n_train`` is None where nobody knows it. ``data_sha256`` are checksums of the data set's
+    files, ``model_sha256`` of those that the potential is or the recipe names.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,6 +53,7 @@ class Cell(BaseModel):
     seed: int
     data: DataSection
     data_sha256: dict[str, str]
+    model_sha256: dict[str, str] = {}
     properties: Path | None = None
     elsewhere: dict[str, Path] = {}
     potential: str = ""
@@ -61,6 +68,7 @@ class Cell(BaseModel):
     def name(self) -> str:
         """The name of its folder: what it is, and a checksum of all that decides its result."""
         undecided = {"benchmark", "source"} | (set() if self.baseline else {"hours"})  # dedicated ones use their time
+        undecided |= set() if self.model_sha256 else {"model_sha256"}  # older names hold for cells without
         what = self.model_dump(mode="json", exclude=undecided)
         digest = sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
         size = "" if self.regime not in TRAINED else f"-{self.n_train}-{self.seed}"
@@ -111,8 +119,11 @@ def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
     train = read_labelled(section.train, section.conventions)
     others = {f"elsewhere.{label}": read_labelled(path).sha256 for label, path in section.elsewhere.items()}
     if section.properties is not None:
-        require_measurable(read_properties(section.properties))
+        asked = read_properties(section.properties)
+        require_measurable(asked)
         others["properties"] = sha256_of(section.properties)
+        files = {name: crystal.structure for name, crystal in asked.crystals.items() if crystal.structure is not None}
+        others |= {f"properties.{name}": sha256_of(path) for name, path in files.items()}
     if section.test is not None:
         test = read_labelled(section.test, section.conventions)
         sums = {"train": train.sha256, "test": test.sha256, **others}
@@ -141,8 +152,9 @@ def _cells(spec: BenchmarkSpec, dataset: Dataset) -> Iterator[Cell]:
             for n_train, seed in _draws(spec, dataset) if regime in TRAINED else [(0, 0)]:
                 cell = _cell(spec, dataset, label, regime, n_train, seed)
                 recipe = _recipe(section, label, cell) if regime in {"fine-tuned", "from-scratch"} else None
-                named = {"potential": section.model or label, "head": section.head, "recipe": recipe}
-                yield cell.model_copy(update=named)
+                potential = section.model or label
+                named = {"potential": potential, "head": section.head, "recipe": recipe}
+                yield cell.model_copy(update=named | {"model_sha256": _model_sha256(potential, recipe)})
     if "dedicated" in spec.regimes:
         for label, dedicated in spec.dedicated.items():
             baseline = find_baseline(dedicated.baseline or label)
@@ -153,7 +165,20 @@ def _cells(spec: BenchmarkSpec, dataset: Dataset) -> Iterator[Cell]:
     if "published" in spec.regimes:
         for label, published in spec.published.items():
             given = {"potential": published.model, "head": published.head, "source": f"{COMPUTED}; {published.source}"}
-            yield _cell(spec, dataset, label, "published", published.n_train, 0).model_copy(update=given)
+            cell = _cell(spec, dataset, label, "published", published.n_train, 0)
+            yield cell.model_copy(update=given | {"model_sha256": _model_sha256(published.model)})
+
+
+def _model_sha256(potential: str, recipe: Recipe | None = None) -> dict[str, str]:
+    """Checksums of the file or folder that a potential is, and of the files that a recipe names besides its data."""
+    files = {} if recipe is None else recipe.files()
+    found = {key: path for key, path in files.items() if not key.startswith("data.") and path.is_file()}
+    place = Path(potential.removeprefix(SCHEME).rpartition(":")[0] if potential.startswith(SCHEME) else potential)
+    if place.is_file():
+        found["potential"] = place
+    elif place.is_dir():  # a description has the checksums of its weights
+        found |= {str(path.relative_to(place)): path for path in sorted(place.rglob(DESCRIPTION))}
+    return {key: sha256_of(path) for key, path in found.items()}
 
 
 def _usual_regimes(section: ModelSection) -> tuple[Regime, ...]:
@@ -197,6 +222,8 @@ def _recipe(section: ModelSection, label: str, cell: Cell) -> Recipe:
     """The recipe of a model with what the cell decides: data, seed, and no checks, which a benchmark makes itself."""
     if not section.recipe:
         raise InputError(f"models.{label} has no recipe, which {cell.regime} needs, e.g. recipe: chgnet-quick.")
+    if wrong := [key for key in section.settings if key.partition(".")[0] in DECIDED]:
+        raise InputError(f"models.{label}: settings.{wrong[0]} is decided by the benchmark: leave it out.")
     settings = [f"{key}={json.dumps(value)}" for key, value in section.settings.items()]
     decided = [f"model={json.dumps(section.model or label)}", f"head={json.dumps(section.head)}", f"seed={cell.seed}"]
     decided += ["checks.run=false"] + (["strategy={kind: scratch}"] if cell.regime == "from-scratch" else [])

@@ -25,7 +25,7 @@ def row(cell: Cell, metric: str, value: float, *, n_test: int | None, reason: st
         "value": value if there else None,
         "unit": quantity_of(metric).unit,
         "status": "ok" if there else "failed",
-        "reason": reason,
+        "reason": reason or ("" if there else f"the value is {value}"),
     }
 
 

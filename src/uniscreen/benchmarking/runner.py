@@ -14,6 +14,7 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -114,6 +115,7 @@ class _Processes:
         self._options = options
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
+        self._lock = threading.Lock()
 
     def run(self, cell: Cell, folder: Path) -> None:
         """Run a cell; one that dies or takes too long is a row with what its log says last."""
@@ -121,6 +123,8 @@ class _Processes:
         write_atomically(folder / CELL, cell.model_dump_json(indent=1).encode())
         start = time.perf_counter()
         process = self._start(folder)
+        if process is None:
+            return
         try:
             code = process.wait(3600 * cell.hours)
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -134,24 +138,28 @@ class _Processes:
             write_atomically(folder / ROWS, json.dumps(rows, indent=1, ensure_ascii=False).encode())
 
     def stop(self) -> None:
-        """End all; their cells are to be run again."""
-        self._stopped = True
+        """End all, and start no more; their cells are to be run again."""
+        with self._lock:
+            self._stopped = True
         for process in list(self._running):
             _end(process)
 
-    def _start(self, folder: Path) -> subprocess.Popen[bytes]:
+    def _start(self, folder: Path) -> subprocess.Popen[bytes] | None:
         command = [sys.executable, "-m", "uniscreen.benchmarking.cell", str(folder), *self._options]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        with (folder / LOG).open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | threads,
-                start_new_session=True,
-            )
-        self._running.add(process)
+        with self._lock:
+            if self._stopped:
+                return None
+            with (folder / LOG).open("wb") as log:
+                process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=os.environ | threads,
+                    start_new_session=True,
+                )
+            self._running.add(process)
         return process
 
 

@@ -71,7 +71,8 @@ def read_data(section: DataSection, potential: Potential) -> TrainingData:
     frames = {name: _evaluated(potential, data, left_out) for name, data in read.items()}
     train = frames["train"]
     findings = _checked(train, read["train"]) if section.check_units else ()
-    train = train.at(chosen_places(section, train.labels))
+    drawn = {read["train"].structures[place] for place in chosen_places(section, read["train"].structures)}
+    train = train.at([place for place, label in enumerate(train.labels) if label in drawn])
     validation = frames.get("validation", Frames((), ()))
     known = Frames(train.labels + validation.labels, train.pretrained + validation.pretrained)
     return TrainingData(
@@ -122,7 +123,9 @@ def _checked(frames: Frames, data: LabelledData) -> tuple[Finding, ...]:
 
 
 def chosen_places(section: DataSection, train: Sequence[LabelledStructure]) -> list[int]:
-    """Return the places of the frames that are used: ``n_train`` of them, spread over the groups.
+    """Return the places of the frames that are drawn: ``n_train`` of them, spread over the groups.
+
+    All frames of the file count, so that every potential draws the same, whichever of them it can evaluate.
 
     Raises:
         InputError: there are not as many.

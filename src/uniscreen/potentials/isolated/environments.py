@@ -126,7 +126,7 @@ def environment_of(architecture: str) -> Environment:
 
 def environments_folder() -> Path:
     """Where environments are kept."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache.absolute() / "uniscreen" / "environments"
 
 

@@ -1,0 +1,35 @@
+"""What a cell counts as training, and rows of values that are none."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from uniscreen.benchmarking import cell as running
+from uniscreen.benchmarking.baselines import Baseline
+from uniscreen.benchmarking.cells import Cell
+from uniscreen.benchmarking.results import row
+
+
+@pytest.fixture
+def snap(tmp_path):
+    data = {"train": tmp_path / "train.extxyz", "test": tmp_path / "test.extxyz", "n_train": 10}
+    described = {"benchmark": "b", "dataset": "d", "label": "snap", "regime": "dedicated", "n_train": 10, "seed": 0}
+    return Cell(**described, data=data, data_sha256={}, baseline="snap")
+
+
+def test_making_an_environment_is_no_training_time(snap, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(Baseline, "install", lambda _: done.append("install"))
+    monkeypatch.setattr(running, "_cpu_seconds", lambda: float(done.append("clock") or len(done)))
+    monkeypatch.setattr(running, "drawn", lambda _: ([], []))
+    monkeypatch.setattr(running, "train_baseline", lambda *_, **__: done.append("train"))
+    assert running._train(snap, tmp_path, {"device": "cpu"}) == 2.0
+    assert done == ["install", "clock", "train", "clock"]
+
+
+def test_a_value_that_is_not_finite_fails_for_a_reason(snap):
+    assert row(snap, "force_mae", math.nan, n_test=5)["reason"] == "the value is nan"
+    assert row(snap, "force_mae", math.nan, n_test=5, reason="an atom flew away")["reason"] == "an atom flew away"
+    assert row(snap, "force_mae", 1.0, n_test=5)["reason"] == ""
