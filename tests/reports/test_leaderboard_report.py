@@ -223,3 +223,52 @@ def test_values_give_way_to_their_errors():
     ]
     gone = {"volume:rocksalt", "c11:rocksalt", "phonon_frequency:rocksalt X"}
     assert telling(metrics) == [name for name in metrics if name not in gone]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "goes"),
+    [
+        ("volume:alpha quartz", "volume_error:alpha quartz", True),
+        ("volume:alpha quartz", "volume_error:alpha tridymite", False),
+        ("phonon_frequency:alpha quartz L", "phonon_mae:alpha quartz", True),
+        ("surface_energy:bcc(110)", "surface_energy_error:bcc(110)", True),
+        ("surface_energy:bcc(100)", "surface_energy_error:bcc(110)", False),
+    ],
+)
+def test_a_value_gives_way_to_its_own_error_alone(value, error, goes):
+    assert telling([value, error]) == ([error] if goes else [value, error])
+
+
+def test_all_that_cannot_be_told_from_the_best_are_counted():
+    """Also one that is behind another, which the noise of the best does not hide."""
+    rows = frame(
+        seeds("energy_mae", [3.0, 6.0, 9.0], model="best"),
+        seeds("energy_mae", [6.1], model="second"),
+        seeds("energy_mae", [6.2], model="third"),
+    )
+    content = LeaderboardContent.read(rows)
+    assert content.board.loc[content.board["metric"] == "energy_mae", "rank"].tolist() == [1, 1, 2]
+    assert "(fine-tuned, 100 structures); 2 more cannot be told from it." in leaderboard_markdown(content)
+
+
+def test_cells_that_failed_in_different_metrics_are_all_counted():
+    broken = [
+        {**failed("no minimum", model="m", seed=seed)[0], "metric": metric}
+        for seed, metric in enumerate(("volume:x", "nve_drift"))
+    ]
+    content = LeaderboardContent.read(frame(seeds("energy_mae", [1.0, 2.0], model="m"), broken))
+    assert "1 entry of 2 cells, 2 of which failed." in leaderboard_markdown(content)
+
+
+def test_what_was_not_measured_has_not_failed():
+    broken = [{**failed("an atom flies away", model="m")[0], "metric": "nve_drift"}]
+    rows = frame(
+        cell({"energy_mae": 1.0}, model="m"),
+        broken,
+        cell({"energy_mae": 1.0, "training_time": 5.0, "nve_drift": 0.1}, model="n"),
+    )
+    found = tables(leaderboard_markdown(LeaderboardContent.read(rows)))
+    (row,) = [row for row in found["bench: Si"] if row[0] == "m"]
+    assert dict(zip(found["bench: Si"][0], row, strict=True))["CPU time of training, s"] == DASH
+    (row,) = [row for row in found["Physics"] if row[0] == "m"]
+    assert row[-1] == "failed"

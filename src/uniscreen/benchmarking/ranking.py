@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 
+ROUNDING = 1e-9
+"""Relative difference below which two means are one: the same errors summed up from other energies of reference."""
+
 
 class Mean(NamedTuple):
     """A mean, the square of its standard error, and that one's degrees of freedom; both are 0 for one value."""
@@ -51,14 +54,16 @@ def places(samples: Sequence[Sequence[float]]) -> list[Places]:
 def differ(first: Mean, second: Mean) -> bool:
     """Whether two means differ beyond the noise: Welch's t-test (Biometrika 34, 28 (1947)), two-sided, at 95 %.
 
-    One value has no known noise and counts as exact; two of them differ unless they are equal.
+    One value has no known noise and counts as exact; two of them differ unless they are equal up to rounding.
     """
     from scipy.special import stdtrit
 
     difference = abs(first.value - second.value)
+    if difference <= ROUNDING * max(abs(first.value), abs(second.value)):
+        return False
     squared_error = first.squared_error + second.squared_error
     if squared_error == 0:
-        return difference > 0
+        return True
     freedom = squared_error**2 / sum(
         mean.squared_error**2 / mean.freedom for mean in (first, second) if mean.squared_error
     )

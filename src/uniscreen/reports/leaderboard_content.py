@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,8 +106,8 @@ class LeaderboardContent:
         shown = leaderboard(rows, metric=metrics, by=groups) if metrics else board
         sources = tuple(sorted({*board["source"]} - {COMPUTED}))
         parts = [
-            _part(str(benchmark), str(dataset), rows, metrics, sources)
-            for (benchmark, dataset), rows in board.groupby(["benchmark", "dataset"], sort=True)
+            _part(str(benchmark), str(dataset), of_dataset, _failed_cells(rows, benchmark, dataset), metrics, sources)
+            for (benchmark, dataset), of_dataset in board.groupby(["benchmark", "dataset"], sort=True)
         ]
         return cls(board, shown, groups, sources, tuple(parts))
 
@@ -121,7 +122,25 @@ def source_mark(source: str, sources: tuple[str, ...]) -> str:
     return "" if source == COMPUTED else f" [{sources.index(source) + 1}]"
 
 
-def _part(benchmark: str, dataset: str, board: DataFrame, asked: tuple[str, ...], sources: tuple[str, ...]) -> Part:
+def _failed_cells(rows: DataFrame, benchmark: Any, dataset: Any) -> dict[tuple[Any, ...], int]:
+    """How many cells of each entry of a dataset failed, in whatever metric; by what makes an entry."""
+    failed = rows[(rows["status"] == "failed") & (rows["benchmark"] == benchmark) & (rows["dataset"] == dataset)]
+    return dict(Counter(_key(record) for record in records(failed.drop_duplicates([*ENTRY, "seed"]))))
+
+
+def _key(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes an entry."""
+    return tuple(None if is_missing(record[name]) else record[name] for name in ENTRY)
+
+
+def _part(
+    benchmark: str,
+    dataset: str,
+    board: DataFrame,
+    failed: Mapping[tuple[Any, ...], int],
+    asked: tuple[str, ...],
+    sources: tuple[str, ...],
+) -> Part:
     there = measured(board)
     ranked = asked or tuple(name for name in HEADLINE if name in there) or tuple(there[:1]) or HEADLINE
     beside = () if asked else tuple(name for name in BESIDE if name in there and name not in ranked)
@@ -130,7 +149,7 @@ def _part(benchmark: str, dataset: str, board: DataFrame, asked: tuple[str, ...]
         benchmark,
         dataset,
         board,
-        entries=_entries(board, ranked[0], sources),
+        entries=_entries(board, failed, ranked[0], sources),
         ranked=ranked,
         beside=beside,
         errors=tuple(name for name in left if metric_order(name) < metric_order(_PHYSICS)),
@@ -146,16 +165,18 @@ def telling(metrics: list[str]) -> list[str]:
 
 
 def _crystal(metric: str) -> str:
-    """The crystal of a metric, without the surface's plane or the point of the Brillouin zone."""
-    return metric.partition(":")[2].split(" ")[0].split("(")[0]
+    """The crystal of a metric, with the surface's plane, but without the point of the Brillouin zone."""
+    quantity, _, crystal = metric.partition(":")
+    return crystal.rpartition(" ")[0] if quantity == "phonon_frequency" else crystal
 
 
-def _entries(board: DataFrame, first: str, sources: tuple[str, ...]) -> tuple[Entry, ...]:
+def _entries(
+    board: DataFrame, failed: Mapping[tuple[Any, ...], int], first: str, sources: tuple[str, ...]
+) -> tuple[Entry, ...]:
     """The entries in the order of the rows of the metric ``first``, or of another where the dataset has no such row."""
     rows: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
     for record in sorted(records(board), key=lambda record: record["metric"] != first):
-        key = tuple(None if is_missing(record[name]) else record[name] for name in ENTRY)
-        rows.setdefault(key, {})[record["metric"]] = record
+        rows.setdefault(_key(record), {})[record["metric"]] = record
     return tuple(
         Entry(
             name=model + source_mark(source, sources),
@@ -163,7 +184,7 @@ def _entries(board: DataFrame, first: str, sources: tuple[str, ...]) -> tuple[En
             n_train=n_train,
             is_quoted=not source.startswith(COMPUTED),
             n_cells=max(score["n_cells"] for score in scores.values()),
-            n_failed=max(score["n_failed"] for score in scores.values()),
+            n_failed=failed.get((model, regime, n_train, source), 0),
             reasons=tuple(dict.fromkeys(score["reason"] for score in scores.values() if score["n_failed"])),
             scores=scores,
         )

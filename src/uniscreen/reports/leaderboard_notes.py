@@ -40,7 +40,8 @@ def best(part: Part, content: LeaderboardContent) -> list[str]:
     for metric in part.ranked if content.by == ("dataset",) else ():
         scores = records(part.board[(part.board["metric"] == metric) & part.board["rank"].notna()])
         if scores:
-            first, tied = scores[0], sum(score["rank"] == 1 for score in scores[1:])
+            first = scores[0]
+            tied = first["worst_rank"] - 1
             n_train = first["n_train"]
             size = "" if is_missing(n_train) or n_train == 0 else f", {plural(n_train, 'structure')}"
             name = first["model"] + source_mark(first["source"], content.sources)

@@ -159,7 +159,8 @@ def _rank(entry: Entry, metric: str) -> Cell:
 def _value(entry: Entry, metric: str) -> Cell:
     score = entry.scores.get(metric)
     if score is None or is_missing(score["mean"]):
-        return Cell("failed" if entry.n_failed == entry.n_cells else MISSING, LAST, kind="number")
+        all_failed = score is not None and score["n_failed"] == entry.n_cells > 0
+        return Cell("failed" if all_failed else MISSING, LAST, kind="number")
     return Cell(value_text(score), repr(float(score["mean"])), kind="number")
 
 
