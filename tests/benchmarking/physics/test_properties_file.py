@@ -132,6 +132,11 @@ REFUSED = {
         + "[crystals.si.phonons]\nsupercell = [2, 2, 2]\nfrequencies_THz = {G = [0, 0, 0, 1, 1, 1]}\nsource = 'x'",
         "G has 6 frequencies, expected 3",
     ),
+    "G of one atom": (
+        '[crystals.cu]\nprototype = "fcc"\nformula = "Cu"\na_A = 3.6\n[crystals.cu.phonons]\nsupercell = [2, 2, 2]\n'
+        "frequencies_THz = {G = []}",
+        "crystals.cu.phonons: at G one atom in the primitive cell has acoustic modes only",
+    ),
     "half a formula unit": (
         SALT + "[crystals.salt.vacancy]\nsupercell = [1, 1, 1]",
         "removed are Na, which is no whole number of formula units of ClNa",
@@ -170,3 +175,17 @@ def test_what_is_wrong_is_named(tmp_path, case):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r"it\.toml cannot be opened"):
         read_properties(tmp_path / "it.toml")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "it.toml").write_text(SILICON, encoding="utf-8-sig")
+    assert list(read_properties(tmp_path / "it.toml").crystals) == ["si"]
+
+
+def test_atoms_in_one_place_have_no_phonons(tmp_path):
+    atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+    atoms.append("Na")
+    atoms.positions[-1] = atoms.positions[0] + 1e-4
+    write(tmp_path / "salt.vasp", atoms)
+    with pytest.raises(InputError, match=r"it.toml: crystals.salt.phonons: no primitive cell is found"):
+        reading(tmp_path, '[crystals.salt]\nstructure = "salt.vasp"\n[crystals.salt.phonons]\nsupercell = [1, 1, 1]')

@@ -32,7 +32,7 @@ def read_properties(path: Path) -> Properties:
         InputError: the file cannot be read, a key is unknown, a value is wrong, or a crystal cannot be built; named.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path} cannot be opened: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -68,11 +68,18 @@ def _check(place: str, crystal: Crystal, atoms: Atoms) -> None:
         _check_vacancy(f"{place}.vacancy", crystal.vacancy, atoms)
     if crystal.phonons is None:
         return
-    points, n_primitive = special_points(atoms)
+    try:
+        points, n_primitive = special_points(atoms)
+    except ValueError as error:
+        raise InputError(f"{place}.phonons: {error}; are atoms of the crystal in the same place?") from None
     for label, frequencies in crystal.phonons.frequencies_THz.items():
         if label not in points:
             raise InputError(f"{place}.phonons: there is no point {label}; this lattice has {', '.join(points)}.")
         expected = 3 * n_primitive - (3 if label == "G" else 0)
+        if not expected:
+            raise InputError(
+                f"{place}.phonons: at G one atom in the primitive cell has acoustic modes only; leave G out."
+            )
         if frequencies and len(frequencies) != expected:
             raise InputError(
                 f"{place}.phonons: {label} has {len(frequencies)} frequencies, expected {expected}: three an atom of "
