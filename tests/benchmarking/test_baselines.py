@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,7 +66,7 @@ def test_hyperparameters_are_resolved_by_type() -> None:
     assert find_baseline("nequip").resolved({"parity": "false"})["parity"] is False
     with pytest.raises(InputError, match=r"mtp has no hyperparameter 'cutof'. Did you mean 'cutoff'"):
         mtp.resolved({"cutof": 4})
-    for wrong in ("many", "12.5", 12.5):
+    for wrong in ("many", "12.5", 12.5, math.inf):
         with pytest.raises(InputError, match=r"level is .* expected a whole number, e.g. 16"):
             mtp.resolved({"level": wrong})
     with pytest.raises(InputError, match=r"parity is 'maybe', expected true or false"):

@@ -87,3 +87,10 @@ def test_a_licence_is_accepted_by_an_option(tmp_path: Path, monkeypatch: pytest.
     assert done.exit_code == 0
     assert "academic, non-commercial use only" in done.output
     assert CliRunner().invoke(main, ["baselines", "install", "gap"]).exit_code == 0
+
+
+def test_a_seed_is_not_negative(copper: Path, tmp_path: Path) -> None:
+    arguments = ["baselines", "train", "snap", "--train", str(copper), "--out", str(tmp_path / "out"), "--seed", "-1"]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2
+    assert "Invalid value for '--seed'" in done.output

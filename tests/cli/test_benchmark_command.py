@@ -112,3 +112,28 @@ def test_a_spec_that_is_not_there_is_named():
     run = CliRunner().invoke(main, ["benchmark", "nowhere.yaml"])
     assert run.exit_code == 2
     assert "nowhere.yaml cannot be opened" in run.output
+
+
+def test_options_may_come_before_the_spec(frames, tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC.format(train=frames, models="{chgnet-0.3.0: }"), encoding="utf-8")
+    dry = CliRunner().invoke(main, ["benchmark", "--dry-run", "--out", str(tmp_path / "out"), str(path)])
+    assert "1 cells, 0 done" in dry.output
+    assert "Commands:" in CliRunner().invoke(main, ["benchmark", "-h"]).output
+
+
+@pytest.mark.parametrize("sizes", ["\N{SUPERSCRIPT TWO}", "ten"])
+def test_a_size_that_is_no_number_is_named(frames, tmp_path, sizes):
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC.format(train=frames, models="{chgnet-0.3.0: }"), encoding="utf-8")
+    run = CliRunner().invoke(main, ["benchmark", str(path), "--dry-run", "--n-train", sizes])
+    assert run.exit_code == 2
+    assert f"expected whole numbers from 1 on, or all (given: {sizes})" in run.output
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(frames, tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC.format(train=frames, models="{chgnet-0.3.0: }"), encoding="utf-8")
+    run = CliRunner().invoke(main, ["benchmark", str(path), "--quiet", "-o", str(path / "out")])
+    assert run.exit_code == 2
+    assert run.output.strip() == f"Error: {path / 'out'}: Not a directory."

@@ -80,12 +80,15 @@ def test_metric_and_by(folder):
         (["absent.csv"], "Error: There is no file absent.csv."),
         (["{folder}", "--metric", "volume"], "Error: The results have no metric volume; they have energy_mae"),
         (["{folder}", "-o", "board.pdf"], "Error: A leaderboard cannot be written to board.pdf"),
+        (["{folder}", "-o", "{folder}/taken.csv"], "taken.csv, which is a folder."),
+        (["{folder}", "-o", "{folder}/results.parquet/board.csv"], "results.parquet: File exists."),
         (["{folder}", "--by", "seed"], "Invalid value for '--by'"),
         ([], "Missing argument"),
     ],
-    ids=["no file", "metric", "format", "by", "nothing"],
+    ids=["no file", "metric", "format", "a folder", "below a file", "by", "nothing"],
 )
 def test_errors_are_one_line(folder, arguments, message):
+    (folder / "taken.csv").mkdir()
     result = leaderboard(*(argument.format(folder=folder) for argument in arguments))
     assert result.exit_code == 2
     assert message in result.output

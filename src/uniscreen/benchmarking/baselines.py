@@ -186,7 +186,7 @@ def _of_type(name: str, value: Any, default: Hyperparameter) -> Hyperparameter:
         if kind is bool:
             return {"true": True, "false": False}[str(value).lower()]
         converted = kind(value)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):
         converted = None
     if converted is None or (kind is int and float(value) != converted):
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]

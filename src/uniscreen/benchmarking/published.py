@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.benchmarking.result_columns import COLUMNS, COMPUTED, Kind, check_metrics, refuse, typed
@@ -49,7 +50,7 @@ def published_rows(table: pd.DataFrame, name: str) -> pd.DataFrame:
         refuse(rows[column][rows[column] == ""], name, f"empty {column}", "a name")
     uncited = (rows["source"] == "") | rows["source"].str.startswith(COMPUTED)
     refuse(rows["source"][uncited], name, "no source", "the citation of where the figure was published")
-    refuse(table["value"][rows["value"].isna().to_numpy()], name, "no value", "a number")
+    refuse(table["value"][~rows["value"].map(math.isfinite).to_numpy()], name, "no value", "a number")
     check_metrics(rows, name)
     return rows
 

@@ -37,6 +37,9 @@ COMPUTED = "computed"
 _NAMED = 5
 """How many offending values an error names."""
 
+_LARGEST = 2**53
+"""Of a count, which a float has to hold exactly."""
+
 
 def checked(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """Give result rows their types and check their values; ``name`` is what errors call them.
@@ -80,7 +83,12 @@ def typed(column: pd.Series[Any], kind: Kind, name: str) -> pd.Series[Any]:
     refuse(column[numbers.isna() & column.notna()], name, f"{column.name} is no number", "a number, or nothing")
     if kind == "number":
         return numbers
-    refuse(column[(numbers < 0) | (numbers % 1 > 0)], name, f"{column.name} is no count", "0, 1, 2 ..., or nothing")
+    refuse(
+        column[(numbers < 0) | (numbers % 1 > 0) | (numbers > _LARGEST)],
+        name,
+        f"{column.name} is no count",
+        "0, 1, 2 ..., or nothing",
+    )
     return numbers.astype("Int64")
 
 

@@ -82,7 +82,7 @@ def remove(name: str) -> None:
 @click.option("--train", "train_file", type=click.Path(path_type=Path), required=True, help="Labelled structures.")
 @click.option("--validation", "validation_file", type=click.Path(path_type=Path), help="For those that stop early.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The folder of the model.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is random.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N")
 @click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True, metavar="H")

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 class _RunByDefault(click.Group):
     """``uniscreen benchmark SPEC.yaml`` is ``uniscreen benchmark run SPEC.yaml``."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take options that come before the file for those of ``run``."""
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -62,7 +68,8 @@ def run(
     from uniscreen.benchmarking.runner import plan, run_benchmark
     from uniscreen.benchmarking.spec import read_spec
 
-    sizes = [int(word) if word.isdigit() else word for word in n_train.split(",")] if n_train else None
+    words = n_train.replace(" ", "").split(",") if n_train else []
+    sizes = [int(word) if word.isdecimal() else word for word in words] or None
     spec = read_spec(spec_file, seeds=seeds, n_train=sizes)
     out = out or Path("runs") / spec.benchmark
     if dry_run:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import click
 
 import uniscreen
@@ -29,6 +31,12 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except UniscreenError as error:
             click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
+        except OSError as error:  # a folder that cannot be written, a full disk
+            if error.errno == errno.EPIPE:
+                raise
+            where = error.filename2 or error.filename
+            click.echo(f"Error: {f'{where}: ' if where else ''}{error.strerror or error}.", err=True)
             ctx.exit(2)
 
 

@@ -34,6 +34,8 @@ def check_format(path: Path) -> None:
         raise InputError(
             f"A leaderboard cannot be written to {path}; expected a name that ends in {', '.join(FORMATS)}."
         )
+    if path.is_dir():
+        raise InputError(f"A leaderboard cannot be written to {path}, which is a folder.")
 
 
 def write_leaderboard(path: Path, content: LeaderboardContent) -> None:
