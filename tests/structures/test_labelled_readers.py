@@ -13,7 +13,7 @@ import pytest
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
-from ase.io import write
+from ase.io import read, write
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from uniscreen.errors import InputError
@@ -160,9 +160,13 @@ def test_a_molecule_has_labels_but_no_stress(tmp_path):
 
 @needs_vasp
 def test_vasprun_gives_what_vasp_printed(tmp_path):
-    """vasprun_pstress.xml of ASE's tests: e_0_energy -20.24010135 eV, pressure -165.9956258 kbar in VASP's sign."""
+    """vasprun_pstress.xml of ASE's tests: PSTRESS 1 kbar, pressure -165.9956258 kbar in VASP's sign.
+
+    The energy is that of the last electronic step, as in ASE's test; the ionic step's -20.24010135 eV has PSTRESS times
+    the volume in it.
+    """
     (one,) = read_labelled(VASP / "vasprun_pstress.xml").structures
-    assert one.energy == pytest.approx(-20.24010135)
+    assert one.energy == pytest.approx(-20.24720095, abs=1e-8)
     np.testing.assert_allclose(one.stress, np.eye(3) * 165.9956258 / KBAR, rtol=1e-9)
     assert one.forces.shape == (2, 3)
     assert one.place == "ionic step 1"
@@ -172,6 +176,20 @@ def test_vasprun_gives_what_vasp_printed(tmp_path):
     path.write_text(text.replace('name="NELM">    60', f'name="NELM">    {steps}'), encoding="utf-8")
     with pytest.raises(InputError, match=rf"no labelled structure.*did not converge in {steps} steps \(NELM\)"):
         read_labelled(path)
+
+
+@needs_vasp
+def test_the_energy_of_an_ionic_step_is_taken_as_vasp_5_writes_it(tmp_path):
+    """VASP 5 writes the entropy's part as the ionic step's e_0_energy, and has dispersion in the free energy only."""
+    text = (VASP / "vasprun_pstress.xml").read_text(encoding="utf-8")
+    head, ionic, tail = text.rpartition('<i name="e_fr_energy">    -20.23985977 </i>')
+    assert ionic
+    tail = tail.replace("-20.24010135", "0.00072474", 1)
+    path = tmp_path / "vasprun.xml"
+    path.write_text(head + ionic.replace("-20.23985977", "-21.23985977") + tail, encoding="utf-8")
+    (one,) = read_labelled(path).structures
+    assert one.energy == pytest.approx(-21.24720095, abs=1e-8)
+    assert one.energy == pytest.approx(read(path, format="vasp-xml").get_potential_energy(), abs=1e-8)
 
 
 @needs_vasp

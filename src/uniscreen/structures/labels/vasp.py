@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import tempfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from uniscreen.structures.labels.labelled import VASP_CONVENTIONS, LabelConventions, RawFrame
+from uniscreen.structures.labels.labelled import (
+    PER_EV_PER_CUBIC_ANGSTROM,
+    VASP_CONVENTIONS,
+    LabelConventions,
+    RawFrame,
+)
 from uniscreen.structures.sources import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 UNCONVERGED = "the electrons did not converge in {} steps (NELM)"
@@ -29,6 +34,7 @@ def read_vasprun(_path: Path, data: bytes, _given: LabelConventions) -> Iterator
     with _as_file(data) as name:
         run = Vasprun(name, parse_dos=False, parse_eigen=False, parse_potcar_file=False, exception_on_bad_xml=False)
     limit = int(run.parameters.get("NELM", 60))
+    pressure = float(run.parameters.get("PSTRESS", 0.0)) / PER_EV_PER_CUBIC_ANGSTROM["kbar"]
     for number, step in enumerate(run.ionic_steps, start=1):
         place = f"ionic step {number}"
         if len(step["electronic_steps"]) >= limit:
@@ -37,11 +43,25 @@ def read_vasprun(_path: Path, data: bytes, _given: LabelConventions) -> Iterator
         yield RawFrame(
             place=place,
             atoms=AseAtomsAdaptor.get_atoms(step["structure"], msonable=False),
-            energy=step.get("e_0_energy"),
+            energy=_energy(step, pressure),
             forces=step.get("forces"),
             stress=step.get("stress"),
             usual=VASP_CONVENTIONS,
         )
+
+
+def _energy(step: Mapping[str, Any], pressure: float) -> float | None:
+    """The energy of an ionic step for zero smearing, eV, as ASE takes it from a vasprun.xml; None where it is missing.
+
+    VASP 5 writes another quantity as the ionic step's ``e_0_energy``, and every version adds PSTRESS (``pressure``,
+    eV/Å³) times the volume to the energies of an ionic step, which alone have dispersion corrections. So what smearing
+    adds comes from the last electronic step, and the rest from the ionic one.
+    """
+    electronic = step["electronic_steps"][-1] if step["electronic_steps"] else {}
+    free, zero, smeared = step.get("e_fr_energy"), electronic.get("e_0_energy"), electronic.get("e_fr_energy")
+    if free is None or zero is None or smeared is None:
+        return None
+    return float(free + zero - smeared - pressure * step["structure"].volume)
 
 
 def read_outcar(_path: Path, data: bytes, _given: LabelConventions) -> Iterator[RawFrame | str]:
