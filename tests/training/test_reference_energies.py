@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
+from ase.io import write
 
-from uniscreen.training.reference_energies import fit_shifts, total_shift
+from uniscreen import load_potential
+from uniscreen.errors import InputError
+from uniscreen.training.reference_energies import fit_shifts, isolated_atom_shifts, total_shift
 
 
 def of(*formulas):
@@ -33,3 +37,35 @@ def test_large_cells_do_not_outweigh_small_ones():
 
 def test_absent_elements_have_no_shift():
     assert total_shift(of("H2O"), {"H": 1.0}) == pytest.approx([2.0])
+
+
+@pytest.fixture
+def mace(tmp_path):
+    """A MACE with random weights; its species are O, Al and Cu, of -432.1, -3.5 and -1.25 eV."""
+    pytest.importorskip("mace", reason="mace is not installed")
+    from mace_models import random_model
+
+    torch.save(random_model(), tmp_path / "random.model")
+    return load_potential(str(tmp_path / "random.model"), device="cpu", trust_model_file=True)
+
+
+def single_atoms(path, **energies):
+    frames = [Atoms(symbol, info={"energy": energy}) for symbol, energy in energies.items()]
+    write(path, frames, format="extxyz")
+    return path
+
+
+def test_isolated_atoms_become_the_reference_energies(mace, tmp_path):
+    path = single_atoms(tmp_path / "atoms.extxyz", O=-430.0, Cu=-1.0)
+    found = isolated_atom_shifts(path, "energy", mace, {"O", "Cu"})
+    assert found == pytest.approx({"O": 2.1, "Cu": 0.25})
+
+
+def test_isolated_atoms_that_lack_an_element_or_an_energy_are_refused(mace, tmp_path):
+    path = single_atoms(tmp_path / "atoms.extxyz", O=-430.0)
+    with pytest.raises(InputError, match="no single atom of Al, Cu"):
+        isolated_atom_shifts(path, "energy", mace, {"O", "Al", "Cu"})
+    for wrong in ("unknown", float("nan")):
+        path = single_atoms(tmp_path / "atoms.extxyz", O=wrong)
+        with pytest.raises(InputError, match="frame 1 holds O with the energy"):
+            isolated_atom_shifts(path, "energy", mace, {"O"})

@@ -10,7 +10,7 @@ from ase.data import chemical_symbols
 from uniscreen.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from ase import Atoms
@@ -56,12 +56,14 @@ def composition_matrix(structures: Sequence[Atoms]) -> tuple[list[str], NDArray[
     return [chemical_symbols[z] for z in found], counts
 
 
-def isolated_atom_shifts(path: Path, energy_key: str, potential: TrainablePotential) -> dict[str, float]:
+def isolated_atom_shifts(
+    path: Path, energy_key: str, potential: TrainablePotential, elements: Collection[str]
+) -> dict[str, float]:
     """Shifts, eV an atom, that make the reference energies those of single atoms in a file, one frame an element.
 
     Raises:
         InputError: the potential's reference energies are not those of single atoms, or a frame is not one with an
-            energy, or an element is one that the potential does not know.
+            energy, or an element is one that the potential does not know, or one of ``elements`` is not in the file.
     """
     from ase.io import read
 
@@ -81,11 +83,13 @@ def isolated_atom_shifts(path: Path, energy_key: str, potential: TrainablePotent
         if energy is None and atoms.calc is not None:
             energy = atoms.calc.results.get("energy")
         symbol = str(atoms.symbols[0]) if len(atoms) == 1 else ""
-        if energy is None or symbol not in known:
-            found = f"{atoms.get_chemical_formula()} {'without an energy' if energy is None else ''}".strip()
+        if not isinstance(energy, int | float | np.number) or not np.isfinite(energy) or symbol not in known:
+            found = f"{atoms.get_chemical_formula()} with the energy {energy}"
             raise InputError(
                 f"{path}, frame {number} holds {found}; expected one atom of an element of {potential.card.name}, with "
                 f"its energy in eV under 'energy'."
             )
         shifts[symbol] = float(energy) - known[symbol]
+    if missing := sorted(set(elements) - shifts.keys()):
+        raise InputError(f"{path} holds no single atom of {', '.join(missing)}; expected one of each of the data's.")
     return shifts
