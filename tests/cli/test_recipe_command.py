@@ -49,3 +49,28 @@ def test_files_that_are_not_there_are_named(tmp_path):
     assert f"data.train is {tmp_path / 'mine.extxyz'}, which does not exist" in found.output
     (tmp_path / "mine.extxyz").touch()
     assert "is a valid recipe" in invoke("validate", out, "replay=null").output
+
+
+@pytest.mark.parametrize("train", ["runs: a #1/x.extxyz", "it's.xyz", "0123", "null", "*.xyz", "Ω/über.extxyz"])
+def test_a_new_recipe_may_name_any_file(tmp_path, train):
+    out = tmp_path / "mine.yaml"
+    made = invoke("new", next(iter(shipped_recipes())), out, "--train", train)
+    assert made.exit_code == 0, made.output
+    assert str(read_recipe(out).data.train) == train
+
+
+@pytest.mark.parametrize("text", ["model: a\n", "model: a\ndata: {train: b.extxyz}\n"], ids=["no data", "in one line"])
+def test_a_file_that_cannot_be_put_in_is_an_error(tmp_path, text):
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(text, encoding="utf-8")
+    made = invoke("new", recipe, tmp_path / "mine.yaml", "--train", "x.extxyz")
+    assert made.exit_code == 2
+    assert "no line 'train: FILE'" in made.output
+    assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path):
+    made = invoke("new", next(iter(shipped_recipes())), tmp_path / "nowhere" / "mine.yaml")
+    assert made.exit_code == 2
+    assert made.output.startswith("Error: ")
+    assert made.output.endswith("mine.yaml: No such file or directory.\n")

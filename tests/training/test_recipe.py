@@ -82,6 +82,16 @@ def test_what_is_wrong_is_named(recipe_file, override, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [("reference_energies=fit", "expected refit"), ("strategy={kind: lora, depth: 3}", "strategy.kind")],
+)
+def test_nothing_is_said_twice(recipe_file, override, said):
+    with pytest.raises(InputError) as caught:
+        read_recipe(recipe_file(), [override])
+    assert str(caught.value).count(said) == 1
+
+
 def test_folds_and_members_are_not_both_given(recipe_file):
     with pytest.raises(InputError, match="folds makes one member a fold"):
         read_recipe(recipe_file(), ["data.split.folds=5", "ensemble.members=3"])
@@ -89,8 +99,14 @@ def test_folds_and_members_are_not_both_given(recipe_file):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "holds nothing"), ("- 1\n", "holds list"), ("model: [", "is not YAML")],
-    ids=["empty", "list", "broken"],
+    [
+        ("", "holds nothing"),
+        ("- 1\n", "holds list"),
+        ("model: [", "is not YAML"),
+        ("model: a\ndata: {n_train: 3}\ndata: {n_train: 4}\n", "the key data is there twice"),
+        ("model: a\noptimiser: {steps: 3, steps: 4}\n", "the key steps is there twice"),
+    ],
+    ids=["empty", "list", "broken", "twice", "twice below"],
 )
 def test_a_file_that_is_no_recipe(recipe_file, text, said):
     with pytest.raises(InputError, match=said):

@@ -50,10 +50,13 @@ def show(name: Path, *, resolved: bool) -> None:
 @click.option("--train", help="The labelled structures to train on.")
 def new(name: Path, out: Path, train: str | None) -> None:
     """Write a recipe of your own to OUT: a copy of NAME, one that ships or a file, with its comments."""
+    import json
     import re
 
+    import yaml
+
     from uniscreen.errors import InputError
-    from uniscreen.training.recipe import read_recipe
+    from uniscreen.training.recipe import checked, read_recipe
     from uniscreen.training.shipped import find_recipe
 
     path = find_recipe(name)
@@ -62,7 +65,10 @@ def new(name: Path, out: Path, train: str | None) -> None:
         raise InputError(f"{out} exists. Give another name.")
     text = path.read_text(encoding="utf-8")
     if train is not None:
-        text = re.sub(r"(?m)^(\s*train:)[^#\n]*", lambda found: f"{found[1]} {train}  ", text, count=1)
+        value = json.dumps(train, ensure_ascii=False)  # quotes, and escapes that YAML has too
+        text = re.sub(r"(?m)^(\s*train:)[^#\n]*", lambda found: f"{found[1]} {value}  ", text, count=1)
+        if checked(yaml.safe_load(text), str(path)).data.train != Path(train):
+            raise InputError(f"{path} has no line 'train: FILE' in its data to put {train} in. Add one there.")
     out.write_text(text, encoding="utf-8")
     click.echo(out)
 

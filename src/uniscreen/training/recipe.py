@@ -135,8 +135,9 @@ class LossSection(_Section):
 
 
 class OptimiserSection(_Section):
-    """Adam. Training ends after ``epochs``, after ``steps``, or when ``patience`` epochs brought nothing better.
+    """Adam. Training ends after ``epochs``, or when ``patience`` epochs brought nothing better, or after ``steps``.
 
+    The epoch in which ``steps`` are reached is trained to its end.
     ``schedule`` cosine: the rate rises over the first 5 % of the steps and falls to 1 % by the end. ``clip`` is the
     largest norm of the gradient, ``ema`` the decay of the averaged weights, which are what is validated and kept.
     """
@@ -245,7 +246,7 @@ def checked(values: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(_problem(dict(problem)) for problem in error.errors())
+        problems = "; ".join(dict.fromkeys(_problem(dict(problem)) for problem in error.errors()))
         raise InputError(f"{source}: {problems}{'' if problems.endswith('?') else '.'}") from None
 
 
@@ -280,7 +281,7 @@ def _close_keys(where: str) -> list[str]:
 def _siblings(place: Sequence[str]) -> str:
     """The keys of the section that a key was put into."""
     section = ".".join(place[:-1])
-    return ", ".join(key for key in _keys() if key.rpartition(".")[0] == section)
+    return ", ".join(dict.fromkeys(key for key in _keys() if key.rpartition(".")[0] == section))
 
 
 def _keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:

@@ -13,6 +13,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML's own loader would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node.
+
+        Raises:
+            YAMLError: a key is there twice.
+        """
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_mapping(path: Path, keys: Iterable[str]) -> dict[str, Any]:
     """Read a file that holds keys and values; ``keys`` are those that an error names as expected.
 
@@ -20,7 +36,7 @@ def read_mapping(path: Path, keys: Iterable[str]) -> dict[str, Any]:
         InputError: it cannot be opened, is not YAML, or holds something else.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a safe loader
     except OSError as error:
         raise InputError(f"{path} cannot be opened: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
