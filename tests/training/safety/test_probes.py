@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from uniscreen.potentials import find_card
 from uniscreen.training.safety import MeanErrors, read_training_errors
 from uniscreen.training.safety.dynamics import time_step
 from uniscreen.training.safety.holes import rises_down_to
+from uniscreen.training.safety.invariance import rotation, translation
 from uniscreen.training.safety.parents import parent_of, symmetry
 from uniscreen.training.safety.result import AtMost, Below, Between
 from uniscreen.training.safety.sample import crystals_of
+from uniscreen.training.safety.subject import Subject
 
 FRACTIONS = np.array([1.2, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6])
 
@@ -103,3 +106,14 @@ def test_the_errors_in_training_are_read_from_the_folder_of_a_run(tmp_path):
     summary.write_text(json.dumps({"errors": {}}), encoding="utf-8")
     with pytest.raises(InputError, match=r"summary.json holds no training errors .*KeyError: 'train'"):
         read_training_errors(tmp_path)
+
+
+@pytest.mark.parametrize("measure", [rotation, translation])
+def test_a_structure_without_a_finite_energy_is_not_passed_over(loaded, labelled, measure):
+    potential = loaded("chgnet-0.3.0")
+    data = labelled(potential, 3)
+    atoms = data[1].atoms.copy()
+    atoms.positions[1] = atoms.positions[0]
+    data[1] = replace(data[1], atoms=atoms)
+    for found in measure(Subject(potential, data, None, None, None, 1.0)):
+        assert np.isnan(found.value)

@@ -58,8 +58,9 @@ def _changes(
 ) -> tuple[Measurement, Measurement]:
     """The largest changes, in meV/atom and meV/Å; ``turn`` (3, 3) is what forces must follow."""
     old, new = subject.potential.evaluate(before), subject.potential.evaluate(after)
-    energy = max(abs(b.energy - a.energy) / len(a.forces) for a, b in zip(old, new, strict=True))
-    force = max(float(np.abs(b.forces - a.forces @ turn.T).max()) for a, b in zip(old, new, strict=True))
+    pairs = list(zip(old, new, strict=True))
+    energy = float(np.max([abs(b.energy - a.energy) / len(a.forces) for a, b in pairs]))  # NaN if one of them is
+    force = float(np.max([np.abs(b.forces - a.forces @ turn.T).max() for a, b in pairs]))
     return Measurement(1000 * energy, f"the largest change over {where}"), Measurement(
         1000 * force, "the largest change of a component, the same"
     )
