@@ -7,7 +7,7 @@ import json
 import pytest
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
+from ase.io import read, write
 from click.testing import CliRunner
 
 from uniscreen.cli.main import main
@@ -73,3 +73,28 @@ def test_a_wrong_file_is_one_line(tmp_path):
     assert result.exit_code == 2
     assert result.output.startswith("Error: ")
     assert result.output.count("\n") == 1
+
+
+def test_names_with_brackets_are_shown_as_they_are(file):
+    frames = read(file, ":")
+    for k, atoms in enumerate(frames):
+        atoms.info["group"] = ("md[npt]", "md[/npt]")[k % 2]
+    path = file.with_name("[a] b.extxyz")
+    write(path, frames)
+    result = run(path)
+    assert result.exit_code == 0, result.output
+    for name in ("[a] b.extxyz: 6 frames", "md[npt]", "md[/npt]"):
+        assert name in result.output
+
+
+def test_labels_without_forces_give_json_without_nan(file):
+    frames = read(file, ":")
+    for atoms in frames:
+        atoms.calc.results["forces"] = 0 * atoms.get_forces()
+    write(file, frames)
+    result = run(file, "--json", "--model", "chgnet-0.3.0")
+    assert "NaN" not in result.output
+    assert json.loads(result.output)["model"]["force_slope"] is None
+    shown = run(file, "--model", "chgnet-0.3.0")
+    assert "slope" not in shown.output
+    assert "not computed" in shown.output

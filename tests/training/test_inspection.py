@@ -74,3 +74,18 @@ def test_frames_that_the_model_cannot_evaluate_are_listed(loaded, labelled):
     assert "Am" in reason
     with pytest.raises(InputError, match=r"can evaluate no structure of x\.extxyz: frame 3"):
         inspect_data(data(structures[2:3]), potential)
+
+
+def test_frames_with_atoms_in_one_place_are_listed_and_leave_the_rest_right(loaded, labelled):
+    potential = loaded("chgnet-0.3.0")
+    structures = labelled(potential, 6)
+    overlapping = structures[2].atoms.copy()
+    overlapping.positions[1] = overlapping.positions[0]
+    structures[2] = replace(structures[2], atoms=overlapping)
+    model = inspect_data(data(structures), potential).model
+    (reason,) = model.refused
+    assert reason.startswith("frame 3: ")
+    assert "not finite" in reason
+    assert model.energy_mae_meV_per_atom == pytest.approx(0.0, abs=0.1)
+    assert set(model.shifts_eV_per_atom) == {"Na", "Cl"}
+    assert np.isfinite(list(model.shifts_eV_per_atom.values())).all()

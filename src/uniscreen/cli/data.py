@@ -13,6 +13,7 @@ from uniscreen.cli.console import standard_output
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from uniscreen.training.inspection import Inspection, ModelDistance, Range
 
@@ -80,7 +81,8 @@ def inspect(
 
 def _print(found: Inspection) -> None:
     console = standard_output()
-    console.print(f"{found.name}: {found.frames} frames, {found.periodic} periodic, {found.with_stress} with stress")
+    counts = f"{found.frames} frames, {found.periodic} periodic, {found.with_stress} with stress"
+    console.print(f"{found.name}: {counts}", markup=False)
     console.print("Elements (frames): " + ", ".join(f"{symbol} {count}" for symbol, count in found.elements.items()))
     console.print(_ranges(found), highlight=False)
     console.print(_groups(found), highlight=False)
@@ -111,10 +113,17 @@ def _ranges(found: Inspection) -> Table:
 
 def _groups(found: Inspection) -> Table:
     """One row a group, with the potential's errors where there is one."""
+    from rich.text import Text
+
     titles = ["group", "frames", "atoms", "largest\nforce, eV/Å"]
     table = _table(*titles, *(["energy error\nmeV/atom", "force error\nmeV/Å"] if found.model else []))
     for group in found.groups[: 4 * SHOWN]:
-        row = [group.group, str(group.frames), str(group.atoms), f"{group.max_force_eV_per_A:.2f}"]
+        row: list[str | Text] = [
+            Text(group.group),
+            str(group.frames),
+            str(group.atoms),
+            f"{group.max_force_eV_per_A:.2f}",
+        ]
         if found.model:
             errors = (group.energy_mae_meV_per_atom, group.force_mae_meV_per_A)
             row += ["-" if error is None else f"{error:.1f}" for error in errors]
@@ -127,10 +136,12 @@ def _groups(found: Inspection) -> Table:
 def _print_model(console: Console, model: ModelDistance) -> None:
     """The distance from the potential, and what the checks of units and signs say."""
     stress = "" if model.stress_mae_GPa is None else f", stress {model.stress_mae_GPa:.2f} GPa"
+    slope = "" if model.force_slope is None else f" with slope {model.force_slope:.2f}"
     console.print(
         f"{model.model}, mean absolute errors: energy {model.energy_mae_meV_per_atom:.1f} meV/atom after "
         f"re-referencing ({model.energy_mae_before_meV_per_atom:.1f} before), forces "
-        f"{model.force_mae_meV_per_A:.1f} meV/Å with slope {model.force_slope:.2f}{stress}",
+        f"{model.force_mae_meV_per_A:.1f} meV/Å{slope}{stress}",
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )

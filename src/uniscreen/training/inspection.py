@@ -59,15 +59,16 @@ class ModelDistance:
     """How far the labels are from a pretrained potential.
 
     Energy errors are after re-referencing: the shifts of the elements, eV an atom, are fitted to all frames and taken
-    off. ``force_slope`` is that of the potential's forces against the labels' (1 is right, below 1 is too soft).
-    ``farthest`` pairs the places of the frames with the largest force error (root mean square, eV/Å) with that error.
+    off. ``force_slope`` is that of the potential's forces against the labels' (1 is right, below 1 is too soft),
+    None where all of these are zero. ``farthest`` pairs the places of the frames with the largest force error (root
+    mean square, eV/Å) with that error.
     """
 
     model: str
     energy_mae_before_meV_per_atom: float  # noqa: N815
     energy_mae_meV_per_atom: float  # noqa: N815
     force_mae_meV_per_A: float  # noqa: N815
-    force_slope: float
+    force_slope: float | None
     stress_mae_GPa: float | None  # noqa: N815
     shifts_eV_per_atom: dict[str, float]  # noqa: N815
     farthest: tuple[tuple[str, float], ...]
@@ -148,7 +149,7 @@ def _distance(data: LabelledData, potential: Potential) -> tuple[dict[int, tuple
     Raises:
         InputError: the potential cannot evaluate any of the structures.
     """
-    predictions = predict(potential, data.structures)
+    predictions = predict(potential, data.structures).finite()
     refused = tuple(f"{data.structures[place].place}: {why}" for place, why in predictions.refused.items())
     if not predictions.results:
         raise InputError(f"{potential.card.name} can evaluate no structure of {data.name}: {refused[0]}.")
@@ -166,7 +167,7 @@ def _distance(data: LabelledData, potential: Potential) -> tuple[dict[int, tuple
         energy_mae_before_meV_per_atom=errors.energy_mae_meV_per_atom,
         energy_mae_meV_per_atom=1000 * float(np.mean(energy)),
         force_mae_meV_per_A=errors.force_mae_meV_per_A,
-        force_slope=float("nan") if errors.force_slope is None else errors.force_slope,
+        force_slope=errors.force_slope,
         stress_mae_GPa=errors.stress_mae_GPa,
         shifts_eV_per_atom=shifts,
         farthest=tuple((pairs[k][0].place, float(rms[k])) for k in np.argsort(-rms)[:5]),

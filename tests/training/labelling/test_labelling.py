@@ -206,6 +206,23 @@ def test_what_cannot_start_is_an_error_before_anything_runs(copper, tmp_path):
     assert not out.exists()
 
 
+def test_the_interpreter_may_be_a_path_from_here(copper, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    emt = LabelSettings(calculator="emt", environment=environment)  # a link alone does not find a venv's packages
+    run = run_labelling(copper, emt, tmp_path / "out.extxyz", python=Path("bin/python"))
+    assert run.failed == []
+
+
+def test_a_folder_of_the_name_of_the_output_is_an_error_before_anything_runs(copper, tmp_path):
+    (tmp_path / "out.extxyz").mkdir()
+    with pytest.raises(InputError, match=r"out\.extxyz is a folder"):
+        run_labelling(copper, settings(), tmp_path / "out.extxyz")
+    assert not (tmp_path / "out-label").exists()
+
+
 @pytest.mark.slow
 def test_gpaw_in_an_interpreter_without_uniscreen(tmp_path):
     """Silicon with GPAW, where there is a Python that has it (``GPAW_PYTHON``, or Debian's)."""

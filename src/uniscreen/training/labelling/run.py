@@ -68,6 +68,10 @@ def run_labelling(
         raise InputError(f"--workers is {workers}, expected at least 1.")
     if out.suffix != ".extxyz":
         raise InputError(f"--out is {out}, expected a name that ends in .extxyz.")
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder, expected a file to write.")
+    if python is not None and python.is_file():
+        python = python.absolute()  # the workers have folders of their own; a bare name is looked for in PATH
     table = read_candidates(structures)
     folder = out.with_name(f"{out.stem}-label").resolve()
     folder.mkdir(parents=True, exist_ok=True)
