@@ -70,3 +70,12 @@ def test_what_is_wrong_is_one_line(arguments, said, tmp_path):
     assert run.exit_code == 2
     assert said in run.output
     assert len(run.output.strip().splitlines()) == 1
+
+
+def test_an_output_that_is_a_file_is_one_line(train, tmp_path):
+    out = tmp_path / "taken"
+    out.touch()
+    run = invoke("chgnet-quick", "--train", train, "-o", out)
+    assert run.exit_code == 2
+    assert f"Error: {out}: File exists." in run.output
+    assert run.exception is None or isinstance(run.exception, SystemExit)

@@ -42,6 +42,8 @@ CORRUPTIONS = {
     "order": (lambda one: {"stress": exchanged(one.stress)}, "stress_order: xx yy zz xy yz zx"),
     "per atom": (lambda one: {"energy": one.energy / len(one.atoms)}, "energy: per-atom"),
     "gradients": (lambda one: {"forces": -one.forces}, "gradients"),
+    "zero forces": (lambda one: {"forces": 0 * one.forces}, "not computed"),
+    "zero stress": (lambda one: {"stress": 0 * one.stress}, "not computed"),
     "Hartree": (lambda one: {"forces": one.forces / 51.42}, "another unit"),
 }
 

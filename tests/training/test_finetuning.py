@@ -168,6 +168,42 @@ def test_replay_keeps_what_the_potential_said_of_other_crystals(frames, run, tmp
     assert forgotten(tmp_path / "run") < 0.5 * forgotten(run[0])
 
 
+def test_a_run_is_not_continued_with_other_replayed_crystals(frames, tmp_path):
+    others = tmp_path / "others.extxyz"
+    chosen = recipe(frames, optimiser={"epochs": 1}, replay={"structures": str(others)})
+    write(others, bulk("MgO", "rocksalt", a=4.2))
+    summary = finetune(chosen, tmp_path / "run", device="cpu")
+    assert set(summary["data_sha256"]) == {"train", "test", "replay"}
+    assert finetune(chosen, tmp_path / "run", device="cpu") == summary
+    write(others, bulk("MgO", "rocksalt", a=4.3))
+    with pytest.raises(ResumeError, match=r"data_sha256\.replay was"):
+        finetune(chosen, tmp_path / "run", device="cpu")
+
+
+def test_restart_clears_a_fine_tuning_and_nothing_else(frames, tmp_path):
+    chosen, folder = recipe(frames, optimiser={"epochs": 1}), tmp_path / "run"
+    (folder / "members").mkdir(parents=True)
+    (folder / "members" / "alice.txt").touch()
+    with pytest.raises(InputError, match="holds members, but no fine-tuning"):
+        finetune(chosen, folder, device="cpu", restart=True)
+    assert (folder / "members" / "alice.txt").exists()
+    (folder / "manifest.json").write_text('{"input_sha256": "of a screen"}', encoding="utf-8")
+    with pytest.raises(InputError, match="no fine-tuning, so --restart clears nothing"):
+        finetune(chosen, folder, device="cpu", restart=True)
+    (folder / "manifest.json").write_text('{"recipe": {}}', encoding="utf-8")
+    assert finetune(chosen, folder, device="cpu", restart=True)["epochs"] == [1]
+    assert not (folder / "members").exists()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_run_does_not_replace_the_model_that_it_trains(frames, run, restart):
+    folder, _ = run
+    before = (folder / "weights.safetensors").stat().st_mtime_ns
+    with pytest.raises(InputError, match="is the model that is trained further"):
+        finetune(recipe(frames, model=str(folder)), folder, device="cpu", restart=restart)
+    assert (folder / "weights.safetensors").stat().st_mtime_ns == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "how", [{"ensemble": {"members": 2}}, {"data": {"split": {"folds": 3}}}], ids=["seeds", "folds"]
@@ -304,6 +340,24 @@ def test_wrong_data_is_refused_with_what_fixes_it(loaded, tmp_path, change, said
     with pytest.raises(InputError) as caught:
         finetune(recipe({}, data=data), tmp_path / "run", device="cpu")
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["validation", "test"])
+def test_units_are_checked_in_every_file(frames, loaded, tmp_path, name):
+    data = wrong_labels(tmp_path / "wrong.extxyz", loaded("chgnet-0.2.0"), _kbar)
+    with pytest.raises(InputError, match=r"wrong\.extxyz: stresses are .*stress_unit: kbar"):
+        finetune(recipe(frames, data={name: data["train"]}), tmp_path / "run", device="cpu")
+
+
+def test_a_frame_with_atoms_in_one_place_is_left_out(loaded, tmp_path):
+    atoms = labelled(rattled(15), loaded(MODEL))
+    atoms[4].positions[1] = atoms[4].positions[0]
+    write(tmp_path / "train.extxyz", atoms, format="extxyz")
+    found = plan(recipe({"train": str(tmp_path / "train.extxyz")}), device="cpu")
+    (reason,) = found.left_out
+    assert reason.startswith("train.extxyz, frame 5 ")
+    assert found.n_train + found.n_validation == 14
+    assert np.isfinite(list(found.reference_energy_shifts_eV_per_atom.values())).all()
 
 
 @pytest.mark.parametrize(

@@ -24,20 +24,20 @@ from uniscreen.errors import UniscreenError
 
 
 class _Group(click.Group):
-    """Turns errors that are meant for the user into one line and exit code 2."""
+    """Turns errors that are meant for the user, and those of files, into one line and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except UniscreenError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(2)
+            message = str(error)
         except OSError as error:  # a folder that cannot be written, a full disk
-            if error.errno == errno.EPIPE:
+            if error.errno == errno.EPIPE:  # click deals with it
                 raise
             where = error.filename2 or error.filename
-            click.echo(f"Error: {f'{where}: ' if where else ''}{error.strerror or error}.", err=True)
-            ctx.exit(2)
+            message = f"{f'{where}: ' if where else ''}{error.strerror or error}."
+        click.echo(f"Error: {message}", err=True)
+        return ctx.exit(2)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -160,6 +160,8 @@ def check_forces(structures: Sequence[LabelledStructure], predictions: Predictio
     ratio = float(np.median([_rms(label) / _rms(model) for label, model in pairs]))
     share = float(np.mean([np.vdot(label, model) > 0 for label, model in pairs]))
     seen = f"forces are {ratio:.3g} times the potential's, with the same sign in {share:.0%} of {len(pairs)} frames"
+    if ratio == 0:
+        return Finding(check, "disagrees", seen, "They seem to stand for forces that were not computed.")
     if share < 1 - SIGN_SHARE:
         return Finding(check, "disagrees", seen, "They seem to be gradients: change their sign in the file.")
     if not 0.1 < ratio < 10:
@@ -189,8 +191,11 @@ def _unit_and_sign(check: str, labels: Array, model: Array, volumes: Array, give
     ratio = float(np.median(np.linalg.norm(labels, axis=(1, 2)) / np.linalg.norm(model, axis=(1, 2))))
     share = float(np.mean(np.einsum("nij,nij->n", labels, model) > 0))
     seen = f"stresses are {ratio:.3g} times the potential's, with the same sign in {share:.0%} of {len(labels)} frames"
+    if ratio == 0:
+        fix = "They seem to stand for stresses that were not computed: take them out of the file."
+        return Finding(check, "disagrees", seen, fix)
     assert given.stress_unit is not None
-    scale = PER_EV_PER_CUBIC_ANGSTROM[given.stress_unit] * max(ratio, 1e-300)
+    scale = PER_EV_PER_CUBIC_ANGSTROM[given.stress_unit] * ratio
     unit = min(PER_EV_PER_CUBIC_ANGSTROM, key=lambda name: abs(np.log(scale / PER_EV_PER_CUBIC_ANGSTROM[name])))
     wrong = []
     if unit != given.stress_unit:

@@ -40,7 +40,8 @@ class TrainingData:
     """What is trained on, and how it is split: one split for all members of an ensemble, or one a fold.
 
     ``known`` are the frames that the splits count by place: those of the training file, then those of a validation
-    file. ``left_out`` says which frames are not used and why; ``findings`` are those of the checks of units and signs.
+    file. ``left_out`` says which frames are not used and why; ``findings`` are those of the checks of units and signs
+    in the training file.
     """
 
     known: Frames
@@ -70,7 +71,7 @@ def read_data(section: DataSection, potential: Potential) -> TrainingData:
     left_out: list[str] = []
     frames = {name: _evaluated(potential, data, left_out) for name, data in read.items()}
     train = frames["train"]
-    findings = _checked(train, read["train"]) if section.check_units else ()
+    findings = {name: _checked(frames[name], data) for name, data in read.items()} if section.check_units else {}
     drawn = {read["train"].structures[place] for place in chosen_places(section, read["train"].structures)}
     train = train.at([place for place, label in enumerate(train.labels) if label in drawn])
     validation = frames.get("validation", Frames((), ()))
@@ -80,7 +81,7 @@ def read_data(section: DataSection, potential: Potential) -> TrainingData:
         test=frames.get("test", Frames((), ())),
         splits=splits_of(section, train.labels, len(validation)),
         left_out=tuple(left_out),
-        findings=findings,
+        findings=findings.get("train", ()),
         sha256={name: data.sha256 for name, data in read.items()},
     )
 
@@ -102,7 +103,7 @@ def _evaluated(potential: Potential, data: LabelledData, left_out: list[str]) ->
             f"{data.name}: {place} holds {symbol}, which {potential.card.name} does not know{more}. Fine-tuning cannot "
             "add elements: choose a model that knows them ('uniscreen models show NAME' lists them)."
         )
-    predictions = predict(potential, data.structures)
+    predictions = predict(potential, data.structures).finite()
     left_out += [f"{data.name}, {data.structures[k].place}: {why}" for k, why in predictions.refused.items()]
     if not predictions.results:
         raise InputError(f"{potential.card.name} can evaluate no frame of {data.name}: {left_out[-1]}.")
@@ -112,7 +113,7 @@ def _evaluated(potential: Potential, data: LabelledData, left_out: list[str]) ->
 
 
 def _checked(frames: Frames, data: LabelledData) -> tuple[Finding, ...]:
-    """What the checks of units and signs find.
+    """What the checks of units and signs find in a file.
 
     Raises:
         InputError: one disagrees.

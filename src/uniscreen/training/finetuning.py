@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uniscreen.durable import keep_manifest, locked
+from uniscreen.durable import keep_manifest, locked, sha256_of
 from uniscreen.errors import InputError
 from uniscreen.potentials import load_potential
 from uniscreen.potentials.trainable import TrainablePotential
+from uniscreen.structures import read_candidates
 from uniscreen.training import outputs
 from uniscreen.training.dataset import read_data
 from uniscreen.training.members import Assignment, train_members
 from uniscreen.training.plan import Plan
+from uniscreen.training.recipe import IsolatedAtoms
 from uniscreen.training.reference_energies import isolated_atom_shifts, residual_shifts
 from uniscreen.training.replay import pseudolabelled
 
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What all members of a run share: data, the shifts of the reference energies (eV an atom), replayed frames."""
+    """What all members of a run share: data, the shifts of the reference energies (eV an atom), replayed frames.
+
+    ``sha256`` are the checksums of all files that decide the weights.
+    """
 
     recipe: Recipe
     device: Device
@@ -39,6 +44,7 @@ class Prepared:
     data: TrainingData
     shifts: Mapping[str, float]
     replay: tuple[LabelledStructure, ...]
+    sha256: Mapping[str, str]
 
     @property
     def n_members(self) -> int:
@@ -81,8 +87,14 @@ def prepare(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool =
     shifts = _shifts(recipe, potential, data)
     energies = potential.reference_energies
     potential.reference_energies = {symbol: energies[symbol] + shift for symbol, shift in shifts.items()}
-    replay = pseudolabelled(potential, recipe.replay.structures) if recipe.replay is not None else ()
-    return Prepared(recipe, device, trust_model_file, potential, data, shifts, replay)
+    sha256 = dict(data.sha256)
+    replay: tuple[LabelledStructure, ...] = ()
+    if isinstance(recipe.reference_energies, IsolatedAtoms):
+        sha256["isolated_atoms"] = sha256_of(recipe.reference_energies.isolated_atoms)
+    if recipe.replay is not None:
+        table = read_candidates(recipe.replay.structures)
+        sha256["replay"], replay = table.sha256, pseudolabelled(potential, table)
+    return Prepared(recipe, device, trust_model_file, potential, data, shifts, replay, sha256)
 
 
 def plan(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool = False) -> Plan:
@@ -109,16 +121,19 @@ def finetune(
     ``on_check`` of every check of the trained potential that begins.
 
     Raises:
-        InputError: what ``prepare`` raises.
+        InputError: what ``prepare`` raises, or ``out`` is the model that is trained.
         ResumeError: ``out`` holds a run of another recipe or other data.
     """
     out = out if out is not None else usual_folder(recipe)
+    model = Path(recipe.model).resolve()
+    if model == out.resolve() or model.is_relative_to(out.resolve() / outputs.MEMBERS):
+        raise InputError(f"{out} is the model that is trained further, and would be replaced. Give another --out.")
     prepared = prepare(recipe, device=device, trust_model_file=trust_model_file)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock", out):
         if restart:
             _clear(out)
-        keep_manifest(out / outputs.MANIFEST, outputs.manifest(recipe, prepared.potential.card, prepared.data))
+        keep_manifest(out / outputs.MANIFEST, outputs.manifest(prepared))
         (out / outputs.RECIPE).write_text(recipe.as_yaml(), encoding="utf-8")
         done = outputs.read_summary(out)
         if done is not None:
@@ -137,7 +152,7 @@ def _shifts(recipe: Recipe, potential: TrainablePotential, data: TrainingData) -
         return {}
     if recipe.reference_energies != "refit":
         return isolated_atom_shifts(
-            recipe.reference_energies.isolated_atoms, recipe.data.energy_key or "energy", potential
+            recipe.reference_energies.isolated_atoms, recipe.data.energy_key or "energy", potential, data.elements
         )
     places = sorted({place for split in data.splits for place in split.train})
     frames = data.known.at(places)
@@ -151,8 +166,19 @@ def usual_folder(recipe: Recipe) -> Path:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an earlier run left."""
-    for name in outputs.FILES:
-        (folder / name).unlink(missing_ok=True)
-    for name in (outputs.MEMBERS, outputs.CHECKPOINT):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    """Remove what an earlier run left, its manifest last: what is cleared only in part is still known for that run's.
+
+    Raises:
+        InputError: there are files of the names of ours, but they are not a fine-tuning's.
+    """
+    names = (outputs.MEMBERS, outputs.CHECKPOINT, *reversed(outputs.FILES))
+    left = [path for name in names if (path := folder / name).exists()]
+    if left and not outputs.is_run(folder):
+        raise InputError(
+            f"{folder} holds {left[0].name}, but no fine-tuning, so --restart clears nothing. Give another --out."
+        )
+    for path in left:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

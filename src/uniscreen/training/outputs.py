@@ -23,12 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uniscreen.potentials.base import Potential, SystemResult
-    from uniscreen.potentials.cards import ModelCard
     from uniscreen.structures.labels import LabelledStructure
     from uniscreen.training.dataset import Frames, TrainingData
     from uniscreen.training.finetuning import Prepared
     from uniscreen.training.members import Assignment, Trained
-    from uniscreen.training.recipe import Recipe
     from uniscreen.training.safety import Check
 
 MANIFEST = "manifest.json"
@@ -46,13 +44,25 @@ CHECKPOINT = "checkpoint"
 PACKAGES = ("uniscreen", "torch", "numpy", "ase", "chgnet", "matgl", "mace-torch")
 
 
-def manifest(recipe: Recipe, card: ModelCard, data: TrainingData) -> dict[str, Any]:
+def manifest(prepared: Prepared) -> dict[str, Any]:
     """What makes two runs the same one."""
     return {
-        "recipe": recipe.model_dump(mode="json"),
-        "model_sha256": card.sha256,
-        "data_sha256": dict(data.sha256),
+        "recipe": prepared.recipe.model_dump(mode="json"),
+        "model_sha256": prepared.potential.card.sha256,
+        "data_sha256": dict(prepared.sha256),
     }
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder has the manifest of a fine-tuning, or one that cannot be read any more."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return False
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        return True
+    return isinstance(found, dict) and "recipe" in found
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
@@ -196,7 +206,7 @@ def _summary(
         "errors": {name: stage.errors() for name, stage in stages.items()},
         "left_out": list(prepared.data.left_out),
         "unit_checks": [f"{one.check}: {one.verdict}: {one.seen}" for one in prepared.data.findings],
-        "data_sha256": dict(prepared.data.sha256),
+        "data_sha256": dict(prepared.sha256),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "checks": [],
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from uniscreen.errors import StructureError
 
 if TYPE_CHECKING:
@@ -20,6 +22,16 @@ class Predictions:
 
     results: Mapping[int, SystemResult]
     refused: Mapping[int, str]
+
+    def finite(self) -> Predictions:
+        """Those with finite energy, forces and stress; others, as where two atoms are in one place, are refused."""
+        wrong = {
+            place: "what the model predicts is not finite; atoms that overlap do that"
+            for place, (energy, forces, stress, *_) in self.results.items()
+            if not (np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(stress).all())
+        }
+        kept = {place: result for place, result in self.results.items() if place not in wrong}
+        return Predictions(kept, dict(sorted({**self.refused, **wrong}.items())))
 
 
 def predict(potential: Potential, structures: Sequence[LabelledStructure], *, batch_size: int = 16) -> Predictions:

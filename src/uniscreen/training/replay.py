@@ -8,26 +8,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import InputError, StructureError
-from uniscreen.structures import ReadLimits, read_candidates
+from uniscreen.structures import ReadLimits
 from uniscreen.structures.labels import LabelledStructure
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ase import Atoms
 
     from uniscreen.potentials.base import Potential
+    from uniscreen.structures import CandidateTable
 
 
-def pseudolabelled(potential: Potential, path: Path) -> tuple[LabelledStructure, ...]:
-    """Label the crystals of a file or folder by what the potential says of them, its reference energies included.
+def pseudolabelled(potential: Potential, table: CandidateTable) -> tuple[LabelledStructure, ...]:
+    """Label crystals by what the potential says of them, its reference energies included.
 
     Those that cannot be read or evaluated are left out.
 
     Raises:
         InputError: none is left.
     """
-    table = read_candidates(path)
     labelled = []
     reason = "it holds none"
     for candidate in table:
@@ -36,7 +34,9 @@ def pseudolabelled(potential: Potential, path: Path) -> tuple[LabelledStructure,
         except StructureError as error:
             reason = str(error)
     if not labelled:
-        raise InputError(f"replay.structures: {potential.card.name} can evaluate no structure of {path}: {reason}.")
+        raise InputError(
+            f"replay.structures: {potential.card.name} can evaluate no structure of {table.name}: {reason}."
+        )
     return tuple(labelled)
 
 
