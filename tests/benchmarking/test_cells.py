@@ -194,3 +194,15 @@ def test_names_follow_the_files_that_decide_results(frames, tmp_path):
 def test_what_is_wrong_is_known_before_anything_runs(frames, tmp_path, changes, error, expected):
     with pytest.raises(error, match=expected):
         made(spec(frames, **changes), tmp_path)
+
+
+def test_what_cannot_be_split_is_known_before_anything_runs(tmp_path):
+    frames = []
+    for k in range(6):
+        frames.append(bulk("NaCl", "rocksalt", a=5.6 + 0.01 * k))
+        frames[-1].calc = SinglePointCalculator(frames[-1], energy=float(k), forces=0 * frames[-1].positions)
+    write(tmp_path / "frames.extxyz", frames)
+    files = {"train": tmp_path / "frames.extxyz", "test": tmp_path / "frames.extxyz"}
+    with pytest.raises(InputError, match=r"salt: 4 structures for seed 0 cannot be split: .* group"):
+        made(spec(frames, datasets={"salt": files}, n_train=[4]), tmp_path)
+    made(spec(frames, datasets={"salt": files | {"split": {"by": "frame"}}}, n_train=[4]), tmp_path)

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from uniscreen.benchmarking.accuracy import accuracy
 from uniscreen.benchmarking.baselines import find_baseline, train_baseline
-from uniscreen.benchmarking.cells import Cell
+from uniscreen.benchmarking.cells import Cell, draw
 from uniscreen.benchmarking.physics import measure, read_properties
 from uniscreen.benchmarking.results import failed_row, row
 from uniscreen.durable import making, write_atomically
 from uniscreen.errors import InputError, UniscreenError
 from uniscreen.potentials import load_potential
 from uniscreen.structures.labels import read_labelled
-from uniscreen.training.dataset import chosen_places, splits_of
 from uniscreen.training.finetuning import finetune
 from uniscreen.training.predictions import predict
 from uniscreen.training.reference_energies import residual_shifts, total_shift
@@ -135,12 +134,9 @@ def _train(cell: Cell, folder: Path, options: dict[str, Any]) -> float | None:
 
 
 def drawn(cell: Cell) -> tuple[list[LabelledStructure], list[LabelledStructure]]:
-    """Return the structures that a cell trains on, and those that it validates with: the same as a recipe's."""
+    """Return the structures that a cell trains on, and those that it validates with."""
     assert cell.data.train is not None
-    pool = read_labelled(cell.data.train, cell.data.conventions).structures
-    chosen = [pool[place] for place in chosen_places(cell.data, pool)]
-    (split,) = splits_of(cell.data, chosen)
-    return [chosen[place] for place in split.train], [chosen[place] for place in split.validation]
+    return draw(cell.data, read_labelled(cell.data.train, cell.data.conventions).structures)
 
 
 def _shifts(cell: Cell, potential: Potential) -> dict[str, float]:

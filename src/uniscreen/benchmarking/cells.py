@@ -19,14 +19,16 @@ from uniscreen.errors import InputError
 from uniscreen.potentials.isolated.mtp_files import SCHEME
 from uniscreen.potentials.saved import DESCRIPTION
 from uniscreen.structures.labels import LabelConventions, labelled_extxyz, read_labelled
+from uniscreen.training.dataset import chosen_places, splits_of
 from uniscreen.training.recipe import DataSection, Recipe, read_recipe
 from uniscreen.training.shipped import find_recipe
 from uniscreen.training.splits import split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from uniscreen.benchmarking.spec import BenchmarkSpec, DatasetSection, ModelSection
+    from uniscreen.structures.labels import LabelledStructure
 
 TRAINED: frozenset[Regime] = frozenset({"re-referenced", "fine-tuned", "from-scratch", "dedicated"})
 """The regimes that use training data, and so have sizes and seeds."""
@@ -78,7 +80,7 @@ class Cell(BaseModel):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set whose test structures are in a file of their own: ``n_train`` structures are left, and checksums.
+    """A data set whose test structures are in a file of their own: the structures that are left, and checksums.
 
     ``files`` are the contents of those that have to be written: what was split off, and what was left.
     """
@@ -86,7 +88,7 @@ class Dataset:
     name: str
     data: DataSection
     section: DatasetSection
-    n_train: int
+    pool: tuple[LabelledStructure, ...]
     sha256: dict[str, str]
     files: dict[Path, bytes]
 
@@ -105,9 +107,15 @@ def cells(spec: BenchmarkSpec, datasets: list[Dataset]) -> list[Cell]:
     """All cells of a benchmark, those of few structures and of the first seed first.
 
     Raises:
-        InputError: a size is beyond the structures that there are, a recipe or a setting is wrong, or no cell is left.
+        InputError: a size is beyond the structures that there are or leaves too little to hold anything out, a recipe
+            or a setting is wrong, or no cell is left.
     """
-    found = [cell for dataset in datasets for cell in _cells(spec, dataset)]
+    found = []
+    for dataset in datasets:
+        planned = list(_cells(spec, dataset))
+        for cell in {(one.n_train, one.seed): one for one in planned if one.regime in TRAINED}.values():
+            _require_draws(cell, dataset)
+        found += planned
     if not found:
         raise InputError(f"{spec.benchmark}: no model has any of the regimes {', '.join(spec.regimes)}.")
     return sorted(found, key=lambda cell: (cell.seed, cell.n_train or 0))
@@ -127,7 +135,7 @@ def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
     if section.test is not None:
         test = read_labelled(section.test, section.conventions)
         sums = {"train": train.sha256, "test": test.sha256, **others}
-        return Dataset(name, data, section, len(train.structures), sums, {})
+        return Dataset(name, data, section, tuple(train.structures), sums, {})
     chosen = split(train.structures, by=section.split.by, validation=section.test_share, seed=section.split.seed)
     parts = {"train": chosen.train, "test": chosen.validation}
     contents = {part: labelled_extxyz([train.structures[k] for k in places]) for part, places in parts.items()}
@@ -137,7 +145,7 @@ def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
         name=name,
         data=data.model_copy(update=paths | usual),
         section=section,
-        n_train=len(chosen.train),
+        pool=tuple(train.structures[k] for k in chosen.train),
         sha256={part: sha256(content).hexdigest() for part, content in contents.items()} | others,
         files={paths[part]: content for part, content in contents.items()},
     )
@@ -189,15 +197,38 @@ def _usual_regimes(section: ModelSection) -> tuple[Regime, ...]:
 
 def _draws(spec: BenchmarkSpec, dataset: Dataset) -> list[tuple[int, int]]:
     """The sizes, each once, with all seeds."""
-    sizes = {dataset.n_train if size == "all" else int(size) for size in spec.n_train}
-    if max(sizes) > dataset.n_train:
+    there = len(dataset.pool)
+    sizes = {there if size == "all" else int(size) for size in spec.n_train}
+    if max(sizes) > there:
         raise InputError(
-            f"n_train is {max(sizes)}, but {dataset.name} has {dataset.n_train} structures to train on. Name smaller "
+            f"n_train is {max(sizes)}, but {dataset.name} has {there} structures to train on. Name smaller "
             "sizes, or all."
         )
     if min(sizes) < 2:
         raise InputError("n_train is 1; expected at least 2 structures, one to train on and one to validate with.")
     return [(size, seed) for size in sorted(sizes) for seed in range(spec.seeds)]
+
+
+def draw(
+    data: DataSection, pool: Sequence[LabelledStructure]
+) -> tuple[list[LabelledStructure], list[LabelledStructure]]:
+    """Return the structures to train on and those to validate with: the same as a recipe's.
+
+    Raises:
+        InputError: there is too little to hold anything out.
+    """
+    chosen = [pool[place] for place in chosen_places(data, pool)]
+    (split,) = splits_of(data, chosen)
+    return [chosen[place] for place in split.train], [chosen[place] for place in split.validation]
+
+
+def _require_draws(cell: Cell, dataset: Dataset) -> None:
+    try:
+        draw(cell.data, dataset.pool)
+    except InputError as error:
+        raise InputError(
+            f"{dataset.name}: {cell.n_train} structures for seed {cell.seed} cannot be split: {error}"
+        ) from None
 
 
 def _cell(spec: BenchmarkSpec, dataset: Dataset, label: str, regime: Regime, n_train: int | None, seed: int) -> Cell:
