@@ -31,7 +31,12 @@ def perturbed(file: Path | None, size: int, *, strain: float = 0.03, rattle: flo
             continue  # the demo has wrong rows on purpose
         if len(atoms) < 2 or "Xe" in atoms.symbols:  # single atoms cannot rattle; noble gases have no neighbours
             continue
-        atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.uniform(-strain, strain, (3, 3))), scale_atoms=True)
-        atoms.rattle(rattle, rng=rng)
-        chosen.append(atoms)
+        chosen.append(moved(atoms, rng, strain=strain, rattle=rattle))
     return chosen
+
+
+def moved(atoms: Atoms, rng: np.random.Generator, *, strain: float = 0.03, rattle: float = 0.1) -> Atoms:
+    """The same crystal, strained by up to ``strain`` and rattled by ``rattle`` Å."""
+    atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.uniform(-strain, strain, (3, 3))), scale_atoms=True)
+    atoms.rattle(rattle, rng=rng)
+    return atoms
