@@ -111,6 +111,7 @@ def test_counts_ranks_and_the_top_table_are_of_the_means(page, folder):
     assert page.column("top", "Id") == ranked["id"].tolist()
     mean = ranked["e_above_hull_mean_eV_per_atom"] * 1000
     assert [float(cell[3]["data-order"]) for cell in page.tables["top"][1:]] == pytest.approx(mean.tolist())
+    assert page.column("top", "Mean E above hull, meV/atom")
     by_lead = ranked["e_above_hull_eV_per_atom"] * 1000
     assert page.tile("≤ 50 meV/atom") == (mean <= 50).sum() != (by_lead <= 50).sum()
     assert page.column("top", "Stable in")[0] == "3 of 3"

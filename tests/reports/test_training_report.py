@@ -276,6 +276,30 @@ def test_largest_errors_come_first(page, finished):
     assert page.rows("worst-forces")[0][1] == table["place"][table["force_mae_trained_meV_per_A"].idxmax()]
 
 
+def test_a_check_that_does_not_count_is_no_failure(run, change):
+    check = {"name": "energy error", "value": 2.0, "unit": "meV/atom", "limit": "< 10", "status": "pass", "detail": ""}
+    change(checks=[{**check, "required": True}, {**check, "limit": "< 1", "status": "fail", "required": False}])
+    assert "No failure in 1 check." in Page(write_training_report(run)).text
+
+
+def test_a_training_that_brought_nothing_is_said_to(run, change):
+    assert "No epoch was better" not in Page(write_training_report(run)).text
+    change(best_epoch=[0])
+    assert "No epoch was better than epoch 0" in Page(write_training_report(run)).text
+
+
+def test_axes_of_epochs_and_losses_can_be_read(page):
+    for name in ("loss", "energy", "force"):
+        assert page.figures[f"curve-{name}"]["layout"]["xaxis"]["dtick"] == 1  # no half epochs of the three
+    values = [y for trace in page.figures["curve-loss"]["data"] for y in trace["y"]]
+    ticks = page.figures["curve-loss"]["layout"]["yaxis"]["tickvals"]
+    assert sum(min(values) <= tick <= max(values) for tick in ticks) >= 3
+
+
+def test_parity_and_residuals_are_zoomed_together(page):
+    assert page.figures["parity-energy"]["layout"]["xaxis"]["matches"] == "x2"
+
+
 def test_checks_of_the_potential(run, change):
     check = {"name": "NVE drift", "value": 0.00012, "unit": "meV/atom/ps", "limit": 1.0, "status": "pass", "detail": ""}
     page = Page(write_training_report(run))

@@ -27,6 +27,8 @@ MOST_POINTS = 2000
 """Points of a scatter that a browser still draws and prints with ease; more are binned."""
 _BIN_MEV = 10.0
 _MANY_DECADES = 7
+_FEWEST_TICKS = 3
+_FEW_COUNTS = 5
 
 
 def base_layout(height: int, **settings: Any) -> dict[str, Any]:
@@ -59,17 +61,30 @@ def axis(title: str, **settings: Any) -> dict[str, Any]:
     }
 
 
+def whole(most: int) -> dict[str, Any]:
+    """Ticks of an axis of counts up to ``most``, where plotly would put some between whole numbers."""
+    return {"dtick": 1} if most <= _FEW_COUNTS else {}
+
+
+def _within(ticks: Iterable[float], values: Sequence[float]) -> int:
+    """How many ticks an axis over the values shows."""
+    return sum(min(values) <= tick <= max(values) for tick in ticks)
+
+
 def logarithmic(values: Iterable[float]) -> dict[str, Any]:
     """A logarithmic axis for the positive and finite of the values, with ticks at 1, 2 and 5.
 
-    Plotly does not write these out; over many decades they are left out here too.
+    Plotly does not write these out. Over many decades only 1 has one; within a decade there are as many as it takes.
     """
     positive = [value for value in values if 0 < value < math.inf]
     if not positive:
         return {"type": "log"}
     decades = range(math.floor(math.log10(min(positive))) - 1, math.ceil(math.log10(max(positive))) + 1)
-    steps = (1, 2, 5) if len(decades) < _MANY_DECADES else (1,)
-    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    finer = (range(10, 100, 10), range(10, 100, 2), range(10, 100))
+    for tenths in ((10,),) if len(decades) >= _MANY_DECADES else ((10, 20, 50), *finer):
+        ticks = [tenth * 10.0 ** (decade - 1) for decade in decades for tenth in tenths]
+        if _within(ticks, positive) >= _FEWEST_TICKS:
+            break
     return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
@@ -119,8 +134,12 @@ def hull_distance_figure(distances: Sequence[float]) -> Figure:
     figure.update_layout(**base_layout(400, showlegend=False, bargap=0))
     shown = [edges[0] - _BIN_MEV / 2, edges[-1] + _BIN_MEV / 2]
     figure.update_xaxes(**axis("Distance to the hull, meV/atom", range=shown))
-    figure.update_yaxes(**axis("Candidates in 10 meV/atom", rangemode="tozero"), row=1, col=1)
-    figure.update_yaxes(**axis("Candidates within this distance", rangemode="tozero"), row=1, col=2)
+    figure.update_yaxes(
+        **axis("Candidates per 10 meV/atom", rangemode="tozero", **whole(max(counts, default=0))), row=1, col=1
+    )
+    figure.update_yaxes(
+        **axis("Candidates within this distance", rangemode="tozero", **whole(len(distances))), row=1, col=2
+    )
     for threshold in THRESHOLDS_MEV:
         figure.add_vline(
             x=threshold,

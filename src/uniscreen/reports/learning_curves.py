@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from uniscreen.reports.figures import COLOURS, LEGEND_BELOW, ORANGE, axis, base_layout, logarithmic
+from uniscreen.reports.figures import COLOURS, LEGEND_BELOW, ORANGE, axis, base_layout, logarithmic, whole
 from uniscreen.reports.page import ShownFigure
 from uniscreen.reports.text import number
 
@@ -81,7 +81,7 @@ def _figure(results: TrainingResults, curves: Sequence[_Curve], title: str) -> F
             400,
             showlegend=True,
             legend=LEGEND_BELOW,
-            xaxis=axis("Epoch", rangemode="tozero"),
+            xaxis=axis("Epoch", rangemode="tozero", **whole(int(results.metrics["epoch"].max()))),
             yaxis=axis(title, **_scale(results, curves)),
         )
     )
@@ -122,6 +122,7 @@ def _best(rows: DataFrame, column: str, colour: str, *, shown: bool) -> Any:
         name="best epoch, which is kept",
         legendgroup="best",
         showlegend=shown,
+        cliponaxis=False,
         marker={"color": colour, "symbol": "star", "size": 13, "line": {"color": "white", "width": 1}},
         hovertext=[
             f"best epoch of member {row.member}: {row.epoch}<br>{number(getattr(row, column), 3)}"

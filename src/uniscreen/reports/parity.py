@@ -173,7 +173,7 @@ def _figure(compared: Sequence[Compared], axes: _Axes) -> Figure:
         for trace, row in _traces(one, axes):
             figure.add_trace(trace.update(visible=visible), row=row, col=1)
     figure.update_layout(**base_layout(600, showlegend=True, legend=LEGEND_BELOW))
-    figure.update_xaxes(**axis("", matches="x"), row=1, col=1)
+    figure.update_xaxes(**axis(""), row=1, col=1)
     figure.update_xaxes(**axis(axes.labels), row=2, col=1)
     figure.update_yaxes(**axis(axes.predictions), row=1, col=1)
     figure.update_yaxes(**axis(f"Error, {axes.unit}"), row=2, col=1)

@@ -155,19 +155,29 @@ def _ternary(
         for a, c in zip(corners["a"], corners["c"], strict=True)
     ]
     figure.add_trace(go.Scatterternary(**corners, **labels(list(compounds), pixels), **label_style()))
-    side = {"showticklabels": False, "ticks": "", "linecolor": QUIET, "showgrid": False}
+    figure.add_trace(_corner_names(corner_of))
+    side = {"title": {"text": ""}, "showticklabels": False, "ticks": "", "linecolor": QUIET, "showgrid": False}
     figure.update_layout(
         **layout(560),
         ternary={
             "sum": 1,
             "bgcolor": "white",
-            **{
-                f"{corner}axis": {**side, "title": {"text": f"<b>{element}</b>"}}
-                for corner, element in corner_of.items()
-            },
+            **{f"{corner}axis": side for corner in corner_of},
         },
     )
     return figure
+
+
+def _corner_names(corner_of: Mapping[str, str]) -> Any:
+    """The elements beside their corners; titles of the axes would be on the marks there."""
+    import plotly.graph_objects as go
+
+    return go.Scatterternary(
+        **{corner: [float(corner == other) for other in corner_of] for corner in corner_of},
+        text=[f"<b>{element}</b>" for element in corner_of.values()],
+        textposition=["top center" if corner == "a" else "bottom center" for corner in corner_of],
+        **label_style() | {"textfont": {"size": 15, "color": INK}, "marker": {"size": 22, "color": "rgba(0,0,0,0)"}},
+    )
 
 
 def _lines(pairs: Iterable[tuple[Phase, Phase]], place: Any) -> Any:

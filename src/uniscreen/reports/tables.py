@@ -23,8 +23,10 @@ OUTLIERS_SHOWN = 200
 FAILED_SHOWN = 5000
 
 _DISTANCE = "E above hull, meV/atom"
+_MEAN_DISTANCE = "Mean E above hull, meV/atom"
 _DEVIATION = "Deviation, meV/atom"
 _OWN_DISTANCE = "Self-consistent, meV/atom"
+_MEAN_FORMATION = "Mean formation energy, eV/atom"
 _FORMATION = "Formation energy, eV/atom"
 _REACTION = "Decomposes into"
 _REACTION_ENERGY = "Decomposition energy, meV/atom"
@@ -75,16 +77,17 @@ def top_table(results: ScreenResults, top: int) -> Table:
     """Tabulate the best ``top`` ranked candidates with what is known of them."""
     shown = results.ranked.head(top)
     carried = results.carried[:CARRIED_SHOWN]
+    distance, formation = (_MEAN_DISTANCE, _MEAN_FORMATION) if results.models else (_DISTANCE, _FORMATION)
     spread = [(_DEVIATION, "number"), ("Stable in", "text")] if results.models else []
     steps = [] if results.models else [("Steps", "number")]
     names = [
         ("Rank", "number"),
         ("Id", "id"),
         ("Formula", "text"),
-        (_DISTANCE, "number"),
+        (distance, "number"),
         *spread,
         *([(_OWN_DISTANCE, "number")] if results.self_consistent else []),
-        (_FORMATION, "number"),
+        (formation, "number"),
         (_REACTION, "text"),
         (_REACTION_ENERGY, "number"),
         ("Volume change, %", "number"),
@@ -92,8 +95,7 @@ def top_table(results: ScreenResults, top: int) -> Table:
         *steps,
         ("Flags", "flags"),
     ]
-    hints = _HINTS if not results.models else _HINTS | dict.fromkeys((_DISTANCE, _FORMATION), "mean of the models")
-    headers = [Cell(text, title=hints.get(text, ""), kind=kind) for text, kind in names]
+    headers = [Cell(text, title=_HINTS.get(text, ""), kind=kind) for text, kind in names]
     headers += [Cell(shortened(name, 30), title=name, kind=_carried_kind(shown[name])) for name in carried]
     rows = [_top_row(row, carried, committee=bool(results.models)) for row in records(shown)]
     return Table(headers, rows, _left_out(results.carried))
@@ -116,7 +118,7 @@ def outlier_table(results: ScreenResults) -> Table:
         Cell("Id", kind="id"),
         Cell("Formula"),
         Cell("Volume change, %", kind="number"),
-        Cell("E above hull, meV/atom", kind="number"),
+        Cell(_MEAN_DISTANCE if results.models else _DISTANCE, kind="number"),
         Cell("Space group"),
         Cell("Flags", kind="flags"),
     ]

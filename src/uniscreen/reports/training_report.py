@@ -56,9 +56,13 @@ def verdict(results: TrainingResults) -> str:
     before, moved, after = (results.errors(name, stage) for stage in ("pretrained", "rereferenced", "trained"))
     energy = _change(moved["energy_mae_meV_per_atom"], after["energy_mae_meV_per_atom"], 1, " (re-referenced)")
     force = _change(before["force_mae_meV_per_A"], after["force_mae_meV_per_A"], 0, "")
+    best = results.summary["best_epoch"]
+    untrained = (
+        "" if any(best) else " No epoch was better than epoch 0: the weights are those that training began with."
+    )
     return (
         f"On {plural(after['frames'], f'{SETS[name]} frame')} {_ROLE[name]}, training "
-        f"{energy.format('energy')} meV/atom and {force.format('force')} meV/Å."
+        f"{energy.format('energy')} meV/atom and {force.format('force')} meV/Å.{untrained}"
     )
 
 
@@ -67,9 +71,10 @@ def checks_verdict(results: TrainingResults) -> str:
     checks = results.summary["checks"]
     if not checks:
         return ""
-    failed = [str(check["name"]) for check in checks if check["status"] == "fail"]
-    n_not_run = sum(check["status"] == "not run" for check in checks)
-    n_run = len(checks) - n_not_run
+    counting = [check for check in checks if check.get("required", True)]
+    failed = [str(check["name"]) for check in counting if check["status"] == "fail"]
+    n_not_run = sum(check["status"] == "not run" for check in counting)
+    n_run = len(counting) - n_not_run
     said = f"{len(failed)} of {plural(n_run, 'check')} failed: {listed(failed, 6)}" if failed else ""
     passed = said or f"No failure in {plural(n_run, 'check')}"
     return f"{passed}{f'; {n_not_run} could not be run' if n_not_run else ''}."
