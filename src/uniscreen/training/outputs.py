@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pymatgen.core import Composition
 
 from uniscreen.durable import write_atomically
 from uniscreen.potentials import load_potential
@@ -127,7 +128,7 @@ class _Stages:
                 "set": name,
                 "place": label.place,
                 "group": label.group,
-                "formula": label.atoms.get_chemical_formula(empirical=True),
+                "formula": Composition(label.atoms.get_chemical_formula()).reduced_formula,
                 "n_atoms": len(label.atoms),
                 "energy_eV": label.energy,
                 **{f"energy_{stage}_eV": result.energy for stage, result in results.items()},

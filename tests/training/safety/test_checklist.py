@@ -97,8 +97,8 @@ def test_a_sound_potential_passes_everything_and_the_list_is_plain_values(check)
     rows = check(Morse())
     assert {name: row.status for name, row in rows.items()} == dict.fromkeys(rows, "pass")
     assert rows["force slope"].value == pytest.approx(1)
-    assert rows["symmetry lost in relaxing"].detail.endswith("Cu4 Fm-3m (225)")
-    assert rows["elements outside the fine-tuning"].detail.endswith("never saw 2 of its 3 elements: Al Ni")
+    assert rows["symmetry lost in relaxing"].detail.endswith("Cu Fm-3m (225)")
+    assert rows["elements outside the fine-tuning"].detail.endswith("never saw 2 of its 3 elements")
     first = json.dumps([row.as_dict() for row in rows.values()])
     assert first == json.dumps([row.as_dict() for row in check(Morse()).values()])
     assert list(json.loads(first)[0]) == ["name", "value", "unit", "limit", "status", "detail", "required"]
@@ -186,7 +186,7 @@ def test_what_is_missing_is_said_in_every_row_that_is_not_run(check):
 def test_without_data_the_dimers_are_those_of_the_fine_tuning(check):
     row = check(WithAHole(), [])["energy rises in approach to"]
     assert row.status == "fail"
-    assert "1 of 1 pairs: Cu-Cu below 0.66" in row.detail
+    assert "1 of 1 pair: Cu-Cu below 0.66" in row.detail
 
 
 def test_a_potential_that_raises_fails_and_never_ends_the_list(check):

@@ -24,7 +24,7 @@ def unseen_elements(subject: Subject) -> tuple[Measurement]:
     if not subject.data:
         raise NotRun(f"needs labelled structures: --data FILE; {known}: {_listed(never)}")
     asked = {symbol for one in subject.data for symbol in one.atoms.symbols} - card.tuned_elements
-    detail = f"the data hold {_listed(asked)}; {known}" if asked else f"{known}: {_listed(never)}"
+    detail = f"the data hold {_listed(asked)}; {known}" if asked else known
     return (Measurement(len(asked), detail),)
 
 

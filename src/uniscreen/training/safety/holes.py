@@ -62,8 +62,8 @@ def compression(subject: Subject) -> tuple[Measurement]:
     for one in crystals:
         energies = _energies(subject.potential, [_scaled(one.atoms, volume) for volume in VOLUMES]) / len(one.atoms)
         reached = rises_down_to(VOLUMES, energies, EQUILIBRIUM, COMPRESSION_DEPTH)
-        scans.append(Scan(reached, f"{one.atoms.get_chemical_formula()}, {one.place}"))
-    return (_worst(scans, float(VOLUMES[-1]), "crystals"),)
+        scans.append(Scan(reached, f"{one.formula}, {one.place}"))
+    return (_worst(scans, float(VOLUMES[-1]), "crystal"),)
 
 
 def dimers(subject: Subject) -> tuple[Measurement]:
@@ -76,7 +76,7 @@ def dimers(subject: Subject) -> tuple[Measurement]:
         shortest = SHORTEST_METAL_BOND if set(pair) <= MULTIPLY_BONDED else SHORTEST_BOND
         energies = _energies(subject.potential, structures)
         scans.append(Scan(rises_down_to(fractions, energies, shortest, DIMER_DEPTH, BARRIER), "-".join(pair)))
-    return (_worst(scans, float(DISTANCES[-1]), "pairs"),)
+    return (_worst(scans, float(DISTANCES[-1]), "pair"),)
 
 
 def rises_down_to(
@@ -106,11 +106,12 @@ def rises_down_to(
 
 def _worst(scans: list[Scan], end: float, what: str) -> Measurement:
     """The scan that ends first, and which end before they should."""
+    counted = f"{len(scans)} {what}{'' if len(scans) == 1 else 's'}"
     fallen = sorted((scan for scan in scans if scan.reached > end), reverse=True)
     if not fallen:
-        return Measurement(end, f"{len(scans)} {what}: {', '.join(scan.of for scan in scans[:SHOWN])}")
+        return Measurement(end, f"{counted}: {', '.join(scan.of for scan in scans[:SHOWN])}")
     listed = ", ".join(f"{scan.of} below {scan.reached:g}" for scan in fallen[:SHOWN])
-    return Measurement(fallen[0].reached, f"the energy falls for {len(fallen)} of {len(scans)} {what}: {listed}")
+    return Measurement(fallen[0].reached, f"the energy falls for {len(fallen)} of {counted}: {listed}")
 
 
 def _scaled(atoms: Atoms, volume: float) -> Atoms:

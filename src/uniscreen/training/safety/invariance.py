@@ -23,7 +23,7 @@ def rotation(subject: Subject) -> tuple[Measurement, Measurement]:
     """The largest change of the energy per atom and of a force component, in the frame of the structure, by a turn."""
     structures, which = _structures(subject)
     turned = [_turned(atoms) for atoms in structures]
-    return _changes(subject, structures, turned, TURN, f"{which}, turned about no axis in particular")
+    return _changes(subject, structures, turned, TURN, f"{which}, turned about an oblique axis")
 
 
 def translation(subject: Subject) -> tuple[Measurement, Measurement]:
@@ -62,5 +62,5 @@ def _changes(
     energy = float(np.max([abs(b.energy - a.energy) / len(a.forces) for a, b in pairs]))  # NaN if one of them is
     force = float(np.max([np.abs(b.forces - a.forces @ turn.T).max() for a, b in pairs]))
     return Measurement(1000 * energy, f"the largest change over {where}"), Measurement(
-        1000 * force, "the largest change of a component, the same"
+        1000 * force, "the largest change of a component, likewise"
     )

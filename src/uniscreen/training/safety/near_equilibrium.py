@@ -59,8 +59,8 @@ def symmetry_lost(subject: Subject) -> tuple[Measurement]:
         atoms.rattle(KICK, seed=0)
     relaxed = relax(subject.potential, kicked, SETTINGS)
     changes = [_lost(old, end) for old, end in zip(before, relaxed, strict=True)]
-    lost = [f"{end.atoms.get_chemical_formula()}: {what}" for end, what in zip(relaxed, changes, strict=True) if what]
-    kept = ", ".join(f"{one.atoms.get_chemical_formula()} {old}" for one, old in zip(crystals, before, strict=True))
+    lost = [f"{one.formula}: {what}" for one, what in zip(crystals, changes, strict=True) if what]
+    kept = ", ".join(f"{one.formula} {old}" for one, old in zip(crystals, before, strict=True))
     return (Measurement(len(lost), "; ".join(lost) if lost else f"kept after a kick of {KICK} Å: {kept}"),)
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pymatgen.core import Composition
 
 from uniscreen.training.predictions import predict
 from uniscreen.training.safety.parents import parent_of
@@ -44,6 +45,11 @@ class Equilibrium:
     def is_parent(self) -> bool:
         """Whether the atoms are on sites of high symmetry."""
         return self.max_force is None
+
+    @property
+    def formula(self) -> str:
+        """Reduced, as chemists write it."""
+        return Composition(self.atoms.get_chemical_formula()).reduced_formula
 
 
 @dataclass(frozen=True, eq=False)
