@@ -45,6 +45,17 @@ def test_the_tables(file):
     assert "Duplicates" not in result.output
 
 
+def test_without_groups_there_is_no_table_of_them(file):
+    frames = read(file, ":")
+    for atoms in frames:
+        del atoms.info["group"]
+    write(file, frames)
+    output = run(file).output
+    assert "6 frames have no group" in output
+    assert "largest\n" not in output
+    assert "force, eV/Å" not in output.partition("volume, Å³/atom")[2]
+
+
 def test_with_a_model(file):
     result = run(file, "--model", "chgnet-0.3.0")
     assert result.exit_code == 0, result.output

@@ -116,6 +116,13 @@ def test_nothing_but_the_results_is_written(screened):
     assert [path.name for path in folder.iterdir()] == ["candidates-screen"]
 
 
+def test_reasons_are_printed_where_nothing_is_ranked(tmp_path):
+    (tmp_path / "wrong.csv").write_text("id,structure\nnowhere,nowhere.cif\n")
+    command = [sys.executable, "-m", "uniscreen", "screen", "wrong.csv", "--workers", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert "invalid_structure, such as nowhere: structure file 'nowhere.cif': there is no such file." in done.stdout
+
+
 def test_a_committee_prints_means_and_says_which_model_is_at_work(tmp_path):
     models = ["--model", "chgnet-0.3.0", "--model", "chgnet-0.2.0"]
     command = [sys.executable, "-m", "uniscreen", "screen", str(DEMO), "--limit", "6", "--top", "2", "--no-relax"]

@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def baselines(context: click.Context) -> None:
-    """List, install and train models that are made for one system from its own labelled structures."""
+    """Train potentials made for one system, such as GAP or MTP."""
     if context.invoked_subcommand is None:
         _print_list()
 
 
 @baselines.command("list")
 def list_() -> None:
-    """List the kinds of dedicated models, their packages, and whether they can be trained here."""
+    """List the kinds, and which can be trained here."""
     _print_list()
 
 
 @baselines.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Print the hyperparameters of NAME, their defaults and where these come from."""
+    """Print the hyperparameters of NAME and their defaults."""
     from uniscreen.benchmarking.baselines import find_baseline
 
     baseline = find_baseline(name)
@@ -61,7 +61,10 @@ def install(name: str, *, accept_licence: bool) -> None:
 @baselines.command()
 @click.argument("name")
 def remove(name: str) -> None:
-    """Remove the environment of NAME; it is made anew when it is next needed. Trained models stay."""
+    """Remove the environment of NAME; trained models stay.
+
+    It is made anew when it is next needed.
+    """
     from uniscreen.benchmarking.baselines import find_baseline
     from uniscreen.errors import InputError
 
@@ -97,10 +100,11 @@ def train(
     hours: float,
     **options: Any,
 ) -> None:
-    """Train a model of the kind NAME from labelled structures: an extxyz file, VASP output, an ASE database ...
+    """Train a model of the kind NAME from labelled structures.
 
-    KEY=VALUE changes a hyperparameter; 'uniscreen baselines show NAME' lists them. The folder is a model like any
-    other: give it as --model. After --hours, training step by step ends with the best so far; any other is given up.
+    They are an extxyz file, VASP output, an ASE database ... KEY=VALUE changes a hyperparameter; 'uniscreen baselines
+    show NAME' lists them. The folder is a model like any other: give it as --model. After --hours, training step by
+    step ends with the best so far; any other is given up.
     """
     from uniscreen.benchmarking.baselines import train_baseline
     from uniscreen.structures.labels import read_labelled

@@ -36,7 +36,7 @@ class _RunByDefault(click.Group):
 
 @click.group(cls=_RunByDefault)
 def benchmark() -> None:
-    """Measure how far potentials can be trusted: benchmark SPEC.yaml compares some on your data."""
+    """Compare potentials on your own data: benchmark SPEC.yaml."""
 
 
 @benchmark.command()
@@ -60,7 +60,7 @@ def run(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Train and evaluate the potentials of SPEC.yaml on its data, for all its sizes and seeds.
+    """Train and evaluate the potentials of SPEC.yaml on its data.
 
     The same command again continues, and a spec that was added to runs only what is new. 'uniscreen leaderboard' ranks
     the folder by other metrics, or several folders together.
@@ -158,11 +158,12 @@ def discovery(
     quiet: bool,
     **settings: Any,
 ) -> None:
-    """Run matbench-discovery's protocol: relax, correct, compare formation energies and stability with the truth.
+    """Run matbench-discovery's protocol against known energies.
 
-    Columns that WBM's summary, Materials Project entries or 'uniscreen candidates mp' have for the true energies are
-    found by themselves. Without distances to the hull only formation energies are compared. The same command again
-    continues a run that was interrupted.
+    Crystals are relaxed, corrected, and their formation energies and stability compared with the truth. Columns that
+    WBM's summary, Materials Project entries or 'uniscreen candidates mp' have for the true energies are found by
+    themselves. Without distances to the hull only formation energies are compared. The same command again continues a
+    run that was interrupted.
     """
     from uniscreen.benchmarking import run_discovery
     from uniscreen.screening import ScreenSettings

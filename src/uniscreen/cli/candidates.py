@@ -44,14 +44,16 @@ candidates.add_command(candidates_mp, "mp")
 @UNBALANCED
 @OUT
 def substitute(seeds: Path, replacements: tuple[str, ...], out: Path, *, allow_unbalanced: bool) -> None:
-    r"""Exchange elements of the crystals in SEEDS, on all their sites, and scale the cells to the new radii.
+    """Exchange elements of the crystals in SEEDS.
+
+    They are exchanged on all their sites, and the cells scaled to the new radii.
 
     SEEDS is anything that 'uniscreen screen' takes. A seed itself is no result unless its element is among the
     alternatives (Li=Li,Na). Kept is what is neutral with oxidation states that the ICSD has; metals always are.
 
     \b
     uniscreen candidates substitute seeds.csv --replace Li=Na,K --replace Co=Fe,Mn,Ni -o new.csv
-    """
+    """  # noqa: D301 (click's mark of lines that are not wrapped)
     from uniscreen.structures import read_candidates
     from uniscreen.structures.generation import parse_alternatives, write_substituted
 
@@ -85,13 +87,13 @@ def substitute(seeds: Path, replacements: tuple[str, ...], out: Path, *, allow_u
 def prototypes(
     names: tuple[str, ...], elements: tuple[str, ...], out: Path | None, *, listed: bool, allow_unbalanced: bool
 ) -> None:
-    r"""Put elements on the sites of common structure types.
+    """Put elements on the sites of common structure types.
 
     A type is named as in --list, or by its label in the AFLOW library (AB_cF8_225_a_b), whose sites are A, B, C.
 
     \b
     uniscreen candidates prototypes --prototype rocksalt,fluorite --elements A=Mg,Ca --elements X=O,F -o new.csv
-    """
+    """  # noqa: D301
     from uniscreen.structures.generation import find_prototype, parse_alternatives, write_decorated
 
     if listed:

@@ -30,4 +30,6 @@ def print_checks(checks: Sequence[Mapping[str, Any]]) -> None:
         table.add_row(check["name"], value, check["limit"], check["unit"], status, Text(check["detail"]))
     standard_output().print(table, highlight=False)
     counts = {status: sum(check["status"] == status for check in checks) for status in COLOURS}
-    click.echo(", ".join(f"{n} {status}" for status, n in counts.items() if n))
+    optional = sum(check["status"] == "fail" and not check["required"] for check in checks)
+    note = f" ({optional} does not count)" if optional else ""
+    click.echo(", ".join(f"{n} {status}{note if status == 'fail' else ''}" for status, n in counts.items() if n))

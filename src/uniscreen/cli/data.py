@@ -23,7 +23,7 @@ SHOWN = 10
 
 @click.group()
 def data() -> None:
-    """Look at labelled structures before a potential is trained on them."""
+    """Check labelled structures before training on them."""
 
 
 @data.command()
@@ -39,7 +39,7 @@ def data() -> None:
 @click.option("--energy-key", help="The name of the energy in the file.")
 @click.option("--forces-key", help="The name of the forces in the file.")
 @click.option("--stress-key", help="The name of the stress in the file.")
-@click.option("--group-key", help="The name of what says which frames belong together.")
+@click.option("--group-key", help="The name of the group that a frame belongs to.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def inspect(
@@ -53,7 +53,9 @@ def inspect(
     as_json: bool,
     **conventions: Any,
 ) -> None:
-    """Show what FILE holds: counts, elements, groups, ranges, outliers, duplicates, and how far a potential is from it.
+    """Show what FILE holds, and how far a potential is from it.
+
+    Counts, elements, groups, ranges, outliers and duplicates; with --model also whether units and signs are right.
 
     FILE is extxyz, vasprun.xml, OUTCAR, an ASE database, pymatgen JSON (chgnet, MPtrj, mlearn, MatPES), or a folder of
     these. Exit code 1 if units or signs are not what they were taken to be.
@@ -85,7 +87,8 @@ def _print(found: Inspection) -> None:
     console.print(f"{found.name}: {counts}", markup=False)
     console.print("Elements (frames): " + ", ".join(f"{symbol} {count}" for symbol, count in found.elements.items()))
     console.print(_ranges(found), highlight=False)
-    console.print(_groups(found), highlight=False)
+    if found.groups:
+        console.print(_groups(found), highlight=False)
     if found.without_group:
         console.print(f"{found.without_group} frames have no group, so nothing says which belong together.")
     _list(console, "Left out", list(found.left_out))
@@ -149,7 +152,9 @@ def _print_model(console: Console, model: ModelDistance) -> None:
     console.print(f"Re-referencing, eV/atom: {shifts}", highlight=False, soft_wrap=True)
     _list(console, "Cannot be evaluated", list(model.refused))
     _list(
-        console, "Farthest (force, root mean square)", [f"{place}: {error:.2f} eV/Å" for place, error in model.farthest]
+        console,
+        "Farthest (RMS error of the forces)",
+        [f"{place}: {error:.2f} eV/Å" for place, error in model.farthest],
     )
     colours = {"agrees": "green", "disagrees": "bold red", "undecided": "yellow"}
     for finding in model.findings:

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 @click.option("--head", default="", help="Which output to export of a model that has several.")
 @click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
 def export(model: str, path: Path, package: str | None, head: str, *, trust_model_file: bool) -> None:
-    """Write MODEL to PATH as its own package does, to be used there without uniscreen.
+    """Write MODEL to PATH in the format of its own package.
 
-    MODEL is a model's name or the folder of a trained one. PATH is a new file (chgnet, mace) or folder (matgl). What
-    was written is loaded with the package, and its energies, forces and stresses are compared with uniscreen's.
+    It can be used there without uniscreen. MODEL is a model's name or the folder of a trained one. PATH is a new file
+    (chgnet, mace) or folder (matgl). What was written is loaded with the package, and its energies, forces and stresses
+    are compared with uniscreen's.
     """
     import torch
 

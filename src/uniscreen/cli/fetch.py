@@ -21,7 +21,7 @@ RUNNABLE = ("M3GNet-PES", "TensorNet-PES")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--accept-licence", is_flag=True, help="Accept a licence that restricts the use of the weights.")
 def fetch(names: tuple[str, ...], *, accept_licence: bool) -> None:
-    """Fetch the weights of models into the cache, for a machine without a network.
+    """Fetch the weights of models into the cache.
 
     NAME is one of `uniscreen models`, or matgl:NAME[@REVISION] of `uniscreen models hub`. The same command again
     continues a download that was interrupted.

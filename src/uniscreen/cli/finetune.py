@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from uniscreen.training.plan import Plan
 
 FILE = click.Path(path_type=Path)
+STAGES = {"rereferenced": "re-referenced"}
 
 
 @click.command()
@@ -47,7 +48,7 @@ def finetune(
     quiet: bool,
     **data: Path | None,
 ) -> None:
-    """Train a universal potential further on a system's own DFT calculations.
+    """Fine-tune a universal potential on your DFT calculations.
 
     RECIPE is a file, or the name of one that ships ('uniscreen recipe list'). KEY=VALUE changes one of its settings,
     e.g. optimiser.epochs=50. The folder that is written is a potential: 'uniscreen screen --model FOLDER'.
@@ -120,7 +121,7 @@ def _progress(*, quiet: bool) -> Iterator[tuple[Callable[[Epoch], None], Callabl
         def check(name: str) -> None:
             if "checks" not in tasks:
                 tasks["checks"] = bar.add_task("checks", total=None, losses="")
-            bar.update(tasks["checks"], losses=name)
+            bar.update(tasks["checks"], losses=name, advance=1)
 
         yield update, check
 
@@ -157,11 +158,14 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
                 (errors["stress_mae_GPa"], ".2f"),
             )
             shown = ["-" if value is None else format(value, form) for value, form in values]
-            table.add_row(name if stage == "pretrained" else "", stage, *shown)
+            table.add_row(name if stage == "pretrained" else "", STAGES.get(stage, stage), *shown)
     console.print(table)
     if summary["checks"]:
         print_checks(summary["checks"])
     for reason in summary["left_out"]:
         console.print(f"Left out: {reason}", markup=False, highlight=False, soft_wrap=True)
-    for line in [f"{summary['seconds']:.0f} s of training; {'; '.join(summary['stopped'])}", f"Potential: {folder}"]:
+    lines = [f"{summary['seconds']:.0f} s of training; {'; '.join(summary['stopped'])}"]
+    if not any(summary["best_epoch"]):
+        lines.append("No epoch was better than epoch 0, whose weights are kept: nothing was learnt.")
+    for line in [*lines, f"Potential: {folder}"]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

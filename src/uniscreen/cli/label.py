@@ -39,7 +39,9 @@ def label(
     restart: bool,
     quiet: bool,
 ) -> None:
-    """Compute energies, forces and stresses of STRUCTURES with any ASE calculator.
+    """Compute labels of STRUCTURES with any ASE calculator.
+
+    Labels are energies, forces and, where the calculator has them, stresses.
 
     STRUCTURES is what 'uniscreen screen' reads: crystals in a table, a folder, an extxyz or JSON file; a column 'group'
     is carried through. The calculator lives in the Python of --python, which needs ASE and NumPy only.

@@ -44,7 +44,10 @@ _NAME_WIDTH = 12
 def leaderboard(
     results: tuple[Path, ...], metrics: tuple[str, ...], by: tuple[str, ...], top: int, files: tuple[Path, ...]
 ) -> None:
-    """Rank benchmark RESULTS: results.parquet or results.csv, their folders, and CSV files of published figures.
+    """Rank the RESULTS of benchmarks.
+
+    RESULTS are folders of 'uniscreen benchmark', their results.parquet or results.csv, and CSV files of published
+    figures.
 
     An entry is a model in a regime with a number of structures; its value is the mean over seeds, ± their standard
     deviation. "#" is its place, or the best and the worst one inside the noise. docs/leaderboard.md says how.

@@ -30,10 +30,11 @@ quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but err
 @thermo_type_option
 @quiet_option
 def references_mp(chemsys: tuple[str, ...], out: Path, thermo_type: str, *, quiet: bool) -> None:
-    """Fetch the competing entries within each CHEMSYS, e.g. Li-Co-O, from the Materials Project.
+    """Fetch the Materials Project's entries of each CHEMSYS.
 
-    The file is for uniscreen screen --references FILE. Entries of all subsystems are included. What was fetched is kept
-    for the next time; an interrupted fetch continues. The key is taken from MP_API_KEY or pymatgen's settings.
+    CHEMSYS is a chemical system such as Li-Co-O. The file is for uniscreen screen --references FILE. Entries of all
+    subsystems are included. What was fetched is kept for the next time; an interrupted fetch continues. The key is
+    taken from MP_API_KEY or pymatgen's settings.
     """
     from uniscreen.durable import write_atomically
     from uniscreen.thermodynamics import ReferenceSet
@@ -75,10 +76,10 @@ def candidates_mp(
     *,
     quiet: bool,
 ) -> None:
-    """Take candidates from the Materials Project, with their DFT energies beside them.
+    """Take candidates from the Materials Project.
 
-    The table is for uniscreen screen; the DFT distance to the hull and formation energy are carried through to its
-    results. The key is taken from MP_API_KEY or pymatgen's settings.
+    The table is for uniscreen screen, with DFT energies beside the structures; the DFT distance to the hull and
+    formation energy are carried through to its results. The key is taken from MP_API_KEY or pymatgen's settings.
     """
     from uniscreen.durable import write_atomically
     from uniscreen.thermodynamics.materials_project import (

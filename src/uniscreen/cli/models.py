@@ -31,7 +31,7 @@ models.add_command(hub)
 @models.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Print the card of model NAME: what it was trained on and what its numbers mean."""
+    """Print what model NAME was trained on, and what its energies are."""
     from rich.table import Table
     from rich.text import Text
 
@@ -55,7 +55,7 @@ def show(name: str) -> None:
 )
 @click.pass_context
 def check(context: click.Context, /, name: str, **options: Any) -> None:
-    """Hold model NAME to the contract of a potential: symmetries, derivatives, batches, errors.
+    """Test model NAME: symmetries, derivatives, batches, errors.
 
     Exit code 1 if a check fails.
     """
@@ -78,7 +78,10 @@ def check(context: click.Context, /, name: str, **options: Any) -> None:
 @models.command()
 @click.argument("name")
 def remove(name: str) -> None:
-    """Remove the environment of model NAME, which has one of its own; it is made anew when it is next needed."""
+    """Remove the environment that model NAME has of its own.
+
+    It is made anew when it is next needed.
+    """
     from uniscreen.errors import InputError
     from uniscreen.potentials import find_card
     from uniscreen.potentials.loading import own_environment
@@ -144,7 +147,7 @@ def _described(name: str) -> tuple[ModelCard, Path | None]:
 
 
 def _facts(card: ModelCard, path: Path | None) -> dict[str, str]:
-    """Every field of a card in words, with units."""
+    """Every field of a card that is not empty in words, with units."""
     from uniscreen.potentials.licences import is_accepted
     from uniscreen.potentials.loading import BACKENDS
 
@@ -156,14 +159,14 @@ def _facts(card: ModelCard, path: Path | None) -> dict[str, str]:
         "conservative": "conservative: minus the derivative of the energy",
         "direct": "direct: not the derivative of the energy",
     }
-    return {
+    facts = {
         "name": card.name,
         "aliases": ", ".join(card.aliases) or "none",
         "architecture": card.architecture,
         "package": f"{BACKENDS[card.architecture].package}, {_where_installed(card)}",
         "weights": "not on this machine, or not those of this card" if path is None else str(path),
         "from": card.weights,
-        "file of the folder": card.weights_file or "the weights are a file",
+        "file of the folder": card.weights_file,
         "size": f"{card.size_bytes / 1e6:.1f} MB" if card.size_bytes else "unknown",
         "sha256": card.sha256 or "unknown",
         "licence": f"{card.licence} {card.licence_url}".strip(),
@@ -172,14 +175,15 @@ def _facts(card: ModelCard, path: Path | None) -> dict[str, str]:
         "functional": card.functional,
         "energies": f"{card.energy_convention}: {energies[card.energy_convention]}",
         "forces": forces[card.forces],
-        "head": card.head or "the model's only one, or to be chosen",
+        "head": card.head,
         "magnetic moments": "yes" if card.magnetic_moments else "no",
         "precision": card.dtype,
         "cutoff": f"{card.cutoff:g} Å",
-        "trained from": card.base or "published as it is",
-        "trained on": " ".join(_by_atomic_number(card.tuned_elements)) or "what the citation says",
+        "fine-tuned from": card.base,
+        "fine-tuned on": " ".join(_by_atomic_number(card.tuned_elements)),
         "elements": f"{len(card.elements)}: {' '.join(_by_atomic_number(card.elements))}",
     }
+    return {label: value for label, value in facts.items() if value}
 
 
 def _use(card: ModelCard, *, accepted: bool) -> str:

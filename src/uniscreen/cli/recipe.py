@@ -13,7 +13,7 @@ FILE = click.Path(path_type=Path)
 
 @click.group()
 def recipe() -> None:
-    """Look at the fine-tuning recipes that ship, and make new ones of them."""
+    """List and check recipes of fine-tuning, and make new ones."""
 
 
 @recipe.command("list")
@@ -49,7 +49,10 @@ def show(name: Path, *, resolved: bool) -> None:
 @click.argument("out", type=FILE)
 @click.option("--train", help="The labelled structures to train on.")
 def new(name: Path, out: Path, train: str | None) -> None:
-    """Write a recipe of your own to OUT: a copy of NAME, one that ships or a file, with its comments."""
+    """Copy a recipe to OUT, to be changed.
+
+    NAME is one that ships, or a file. Its comments are kept.
+    """
     import json
     import re
 
@@ -77,7 +80,7 @@ def new(name: Path, out: Path, train: str | None) -> None:
 @click.argument("file", type=FILE)
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
 def validate(file: Path, settings: tuple[str, ...]) -> None:
-    """Check a recipe's keys and values, and that its files are there, without loading a model."""
+    """Check a recipe's keys, values and files, without a model."""
     from uniscreen.errors import InputError
     from uniscreen.training.recipe import read_recipe
     from uniscreen.training.shipped import find_recipe

@@ -222,7 +222,11 @@ def _print_summary(run: ScreenRun, report: Path, top: int) -> None:
             f"{', '.join(list(missing)[:10])}{' ...' if len(missing) > 10 else ''}; reasons in run.json.",
             err=True,
         )
-    if top > 0 and len(ranked):
+    if not len(ranked):
+        for _, row in table.drop_duplicates("status").iterrows():
+            why = row["reason"] or row["flags"]
+            console.print(Text(f"{row['status']}, such as {row['id']}: {why}"), soft_wrap=True)
+    elif top > 0:
         console.print(_first_rows(ranked.head(top), committee=committee))
     for name in (report.name, "results.csv", "results.parquet", "relaxed.extxyz", "run.json"):
         console.print(Text(f"  {run.folder / name}"), soft_wrap=True)
@@ -233,7 +237,7 @@ def _first_rows(ranked: DataFrame, *, committee: bool) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    fifth, cells = ("stable in", _stable_in) if committee else ("volume\nchange %", _volume_change)
+    fifth, cells = ("stable\nin", _stable_in) if committee else ("volume\nchange %", _volume_change)
     mean = "_mean" if committee else ""
     shown = Table(box=None, pad_edge=False)
     for name in ("rank", "id", "formula", "above hull\nmeV/atom", "formation\neV/atom", fifth, "flags"):

@@ -52,11 +52,13 @@ def validate(
     as_json: bool,
     **conventions: Any,
 ) -> None:
-    """Check whether MODEL is safe to use: errors, symmetries, dynamics, holes, forgetting.
+    """Check whether MODEL is safe to use.
 
-    MODEL is a folder that finetune wrote, or any model that screen takes. Without --data, what needs labels is not run.
+    Errors, symmetries, dynamics, holes, forgetting: docs/validation.md says what each check is and where its limit
+    comes from. MODEL is a folder that finetune wrote, or any model that screen takes. Without --data, what needs labels
+    is not run.
 
-    Exit code 1 if a check fails; docs/validation.md says what each is and where its limit comes from.
+    Exit code 1 if a check fails.
     """
     import torch
     from rich.console import Console
