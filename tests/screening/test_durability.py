@@ -120,6 +120,11 @@ POWER_LOSS = """
     os.fsync = fsync
 """
 
+FULL_DISK = """
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+"""
+
 KILLER = """
     from uniscreen.screening.evaluator import CandidateEvaluator
     add = CandidateEvaluator.add
@@ -134,7 +139,8 @@ KILLER = """
 def environment_with(tmp_path, body):
     (tmp_path / "fault").mkdir()
     (tmp_path / "fault" / "sitecustomize.py").write_text(FAULT.format(body=body))
-    return {**os.environ, "PYTHONPATH": str(tmp_path / "fault")}
+    folders = [str(tmp_path / "fault"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
 
 
 def test_power_lost_between_write_and_sync(table, undisturbed, tmp_path):
@@ -145,6 +151,16 @@ def test_power_lost_between_write_and_sync(table, undisturbed, tmp_path):
     assert not (out / "results.csv").exists()
     run(table, out, "--deterministic")
     assert (out / "results.csv").read_bytes() == (undisturbed / "results.csv").read_bytes()
+
+
+def test_a_full_disk_ends_the_run_and_is_no_fault_of_a_candidate(table, tmp_path):
+    """Neither the record nor what is wrong with it can be written: the worker's log is on the same disk."""
+    out = tmp_path / "run"
+    full = environment_with(tmp_path, FULL_DISK)
+    done = subprocess.run(command(table, out, "--workers", "1"), env=full, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert "Records cannot be written" in done.stderr
+    assert not list((out / "records").glob("crashes-*"))
 
 
 @pytest.mark.parametrize("options", [(), ("--deterministic",)])

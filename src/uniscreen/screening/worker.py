@@ -37,7 +37,7 @@ class _Worker:
         limit = None if self.deterministic else known_limit(self.records, potential.device)
         self.evaluator = CandidateEvaluator(potential, start.settings, limit, start.watcher)
         writer = RecordWriter(start.part, reserved=True)
-        self.committer = Committer(writer, self._leave_if_orphaned, self._report, _end)
+        self.committer = Committer(writer, self._leave_if_orphaned, self._report, self._end)
         self.unit_of: dict[int, int] = {}
         connection.send(Ready())
 
@@ -92,6 +92,22 @@ class _Worker:
         if os.getppid() != self.parent:
             raise EOFError
 
+    def _end(self, error: Exception) -> None:
+        """End the process from a thread, with the reason in its log unless it is that the parent has gone.
+
+        Where records cannot be written, the parent is told: it is nothing that the candidates have done, and the log
+        is on the same full disk.
+        """
+        gone = isinstance(error, EOFError | BrokenPipeError | ConnectionResetError)
+        try:
+            if isinstance(error, OSError) and not gone:
+                message = f"Records cannot be written to {self.records} ({error.strerror}). The same command continues."
+                self.connection.send(Failure(message, expected=True))
+            if not gone:
+                traceback.print_exception(error)
+        finally:
+            os._exit(0 if gone else 1)
+
 
 def _load(start: Start) -> Potential:
     """Load the potential, with one thread of torch: two were slower (2.5 times, CHGNet on 2 cores)."""
@@ -112,14 +128,6 @@ def _load(start: Start) -> Potential:
     if settings.deterministic:
         torch.use_deterministic_algorithms(mode=True)
     return potential
-
-
-def _end(error: Exception) -> None:
-    """End the process from a thread, with the reason in its log unless it is that the parent has gone."""
-    if not isinstance(error, EOFError | BrokenPipeError | ConnectionResetError):
-        traceback.print_exception(error)
-        os._exit(1)
-    os._exit(0)
 
 
 def main() -> int:
