@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -73,3 +74,22 @@ class WithoutStress(Calculator):
         super().calculate(*args, **kwargs)
         Path("scratch").touch()
         self.results = {"energy": -1.0, "forces": np.zeros((len(self.atoms), 3))}
+
+
+class RunsAProgram(EMT):
+    """Waits for a program, as calculators of compiled codes do, whose process id it leaves in the file ``pid``.
+
+    With ``dies`` it ends its own process instead of waiting.
+    """
+
+    def __init__(self, pid, *, dies=False):
+        super().__init__()
+        self.pid, self.dies = Path(pid), dies
+
+    def calculate(self, *args, **kwargs):
+        program = subprocess.Popen(["sleep", "300"])
+        self.pid.write_text(f"{program.pid}\n", encoding="utf-8")
+        if self.dies:
+            os._exit(5)
+        program.wait()
+        super().calculate(*args, **kwargs)

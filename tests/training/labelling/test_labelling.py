@@ -170,6 +170,48 @@ def test_kill_9_loses_nothing_and_leaves_no_worker(copper, tmp_path):
     assert log.read_text(encoding="utf-8").count("x") == done + 4 - recorded
 
 
+def is_running(pid):
+    """Whether there is such a process, and it is not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_the_program_of_a_calculator_ends_with_the_run(copper, tmp_path, stop):
+    pid, chosen = tmp_path / "pid", tmp_path / "program.yaml"
+    chosen.write_text(
+        f"calculator: calculators:RunsAProgram\nparameters: {{pid: {pid}}}\nenvironment: {{PYTHONPATH: {HERE}}}\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "uniscreen", "label", str(copper), "--settings", str(chosen)]
+    process = subprocess.Popen(
+        [*command, "-o", str(tmp_path / "out.extxyz"), "--quiet"],
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells ignore it in the background
+    )
+    deadline = time.monotonic() + 120
+    while not (pid.exists() and pid.read_text(encoding="utf-8").endswith("\n")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    program = int(pid.read_text(encoding="utf-8"))
+    assert is_running(program)
+    process.send_signal(stop)
+    process.wait()
+    deadline = time.monotonic() + 20
+    while is_running(program):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_program_of_a_worker_that_died_is_ended(copper, tmp_path):
+    pid = tmp_path / "pid"
+    run = run_labelling(copper, settings("RunsAProgram", pid=str(pid), dies=True), tmp_path / "out.extxyz")
+    assert [row.status for row in run.rows] == ["failed"] * 4
+    assert not is_running(int(pid.read_text(encoding="utf-8")))
+
+
 def test_unusable_settings_say_why(tmp_path, copper):
     path = tmp_path / "x.yaml"
     for content, message in (

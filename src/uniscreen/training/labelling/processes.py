@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +76,14 @@ class LabelWorker:
         return self._ask(task)
 
     def close(self) -> None:
-        """End the process, also in the middle of a calculation."""
-        self._process.kill()
-        self._process.wait()
+        """End the process and the programs that its calculator runs, also in the middle of a calculation."""
+        if self._process.returncode is None:
+            self._kill_group()
+            self._process.wait()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # PermissionError: macOS, for a group of zombies
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _ask(self, values: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -89,5 +96,6 @@ class LabelWorker:
             line = b""
         if not line.endswith(b"\n"):
             code = self._process.wait()
+            self._kill_group()  # a program that it ran would go on, in the folder of the worker to come
             raise WorkerDiedError(f"the process ended with code {code}; see {self.log}")
         return json.loads(line)
