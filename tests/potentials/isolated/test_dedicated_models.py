@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -71,10 +72,49 @@ def test_a_trained_model_is_a_potential(
     assert potential.card.elements == {"Cu", "Au"}
     if name in IN_CI:
         results = potential.evaluate([one.atoms for one in alloys])
-        errors = np.concatenate([result.forces - one.forces for result, one in zip(results, alloys, strict=True)])
-        spread = np.concatenate([one.forces for one in alloys])
-        assert np.abs(errors).mean() < 0.3 * np.abs(spread).mean()
+        for label in ("forces", "stress"):
+            true = np.concatenate([getattr(one, label) for one in alloys])
+            errors = np.concatenate([getattr(result, label) for result in results]) - true
+            assert np.abs(errors).mean() < 0.3 * np.abs(true).mean(), label
     assert [result.name for result in check_potential(potential) if result.status != "passed"] == []
+
+
+@pytest.mark.isolated
+@pytest.mark.parametrize("name", [name for name in CHEAP if name not in (*IN_CI, "ace")])
+def test_the_seed_decides_the_weights_of_a_network(
+    name: str, alloys: list[LabelledStructure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that are drawn; some are the same for every seed, since they are constants."""
+    if "UNISCREEN_ALL_BASELINES" not in os.environ:
+        pytest.skip("set UNISCREEN_ALL_BASELINES to make the environments that hold torch")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    licences.accept(find_baseline(name))
+    drawn = []
+    for seed, folder in ((0, "0"), (1, "1"), (0, "again")):
+        untrained = CHEAP[name] | {"max_steps": 1, "learning_rate": 0.0}
+        out = tmp_path / folder
+        train_baseline(name, alloys[:3], out, validation=alloys[:3], hyperparameters=untrained, seed=seed, seconds=600)
+        with np.load(out / "weights.npz") as weights:
+            drawn.append({key: weights[key] for key in weights.files if key.endswith("weight")})
+    first, other, again = drawn
+    for key, values in first.items():
+        np.testing.assert_array_equal(values, again[key])
+        assert values.size <= 1 or not np.array_equal(values, other[key]), key
+
+
+@pytest.mark.isolated
+def test_gap_fit_finds_every_label(
+    alloys: list[LabelledStructure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is silent about those that it does not understand; its log counts those that it does."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    licences.accept(find_baseline("gap"))
+    structures = alloys[:4]
+    train_baseline("gap", structures, tmp_path / "gap", hyperparameters=CHEAP["gap"], seconds=600)
+    log = (tmp_path / "gap" / "training.log").read_text(encoding="utf-8")
+    n_atoms = sum(len(one.atoms) for one in structures)
+    for name, found in (("energies", 4), ("forces", 3 * n_atoms), ("virials", 6 * 4)):
+        assert re.search(rf"Number of target {name} .* found: {found}\n", log), name
 
 
 @pytest.mark.isolated

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk
+from ase.neighborlist import neighbor_list
 
 from uniscreen.errors import BackendError, InputError
 from uniscreen.potentials.isolated.potential import IsolatedPotential
@@ -139,3 +141,26 @@ def test_frames_keep_what_belongs_together(argon: list[LabelledStructure]) -> No
     energies = frames.reference_energies()
     assert energies[10] == pytest.approx(-1.5)
     assert energies[18] == pytest.approx((argon[0].energy + argon[5].energy) / 4)
+
+
+def test_a_structure_that_is_not_periodic_gets_a_cell_whose_images_are_far(argon: list[LabelledStructure]) -> None:
+    """Packages that take every direction for periodic would otherwise see images, or have no cell at all."""
+    slab, molecule = argon[0].atoms.copy(), Atoms("Ar3", [[0, 0, 0], [3.8, 0, 0], [0, 3.8, 1.0]])
+    slab.pbc = (True, True, False)
+    structures = [replace(one, atoms=atoms, stress=None) for one, atoms in zip(argon, (slab, molecule), strict=False)]
+    structures.append(argon[2])
+    frames = Frames.of(pack_frames(structures, "train."), "train.")
+    assert frames is not None
+    for one, (numbers, positions, cell, pbc) in zip(structures, frames.batch.systems(), strict=True):
+        np.testing.assert_array_equal(pbc, one.atoms.pbc)
+        np.testing.assert_allclose(cell[pbc], one.atoms.cell.array[pbc])
+        everywhere = Atoms(numbers, positions, cell=cell, pbc=True)
+        neighbours = [sorted(neighbor_list("d", atoms, 10.0).tolist()) for atoms in (one.atoms, everywhere)]
+        np.testing.assert_allclose(*neighbours, atol=1e-12)
+
+
+def test_the_scale_is_that_of_forces_that_are_more_than_noise(argon: list[LabelledStructure]) -> None:
+    frames = Frames.of(pack_frames(argon, "train."), "train.")
+    assert frames is not None
+    for size, expected in ((2.0, 2.0), (1e-15, 1.0), (0.0, 1.0)):
+        assert frames._replace(forces=np.full_like(frames.forces, size)).scale() == pytest.approx(expected)

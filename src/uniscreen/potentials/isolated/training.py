@@ -21,6 +21,8 @@ from uniscreen.potentials.isolated.trained import write_description
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ase import Atoms
+
     from uniscreen.structures.labels import LabelledStructure
 
 LOG = "training.log"
@@ -31,6 +33,9 @@ FOR_STEPS = 0.9
 
 TAIL_LINES = 15
 """Lines of the log that an error shows."""
+
+VACUUM = 20.0
+"""Å on each side of a structure, in directions in which it is not periodic."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +113,10 @@ def train_isolated(
 def pack_frames(structures: Sequence[LabelledStructure], prefix: str) -> dict[str, np.ndarray]:
     """The arrays of a worker's ``Frames``, their names with a prefix."""
     unknown = np.full((3, 3), np.nan)
+    boxed = [_boxed(one.atoms) for one in structures]
     arrays = {
-        "positions": np.concatenate([one.atoms.positions for one in structures]),
-        "cells": np.stack([one.atoms.cell.array for one in structures]),
+        "positions": np.concatenate([atoms.positions for atoms in boxed]),
+        "cells": np.stack([atoms.cell.array for atoms in boxed]),
         "pbc": np.stack([one.atoms.pbc for one in structures]),
         "numbers": np.concatenate([one.atoms.numbers for one in structures]).astype(np.int64),
         "ptr": np.cumsum([0, *(len(one.atoms) for one in structures)]),
@@ -119,6 +125,14 @@ def pack_frames(structures: Sequence[LabelledStructure], prefix: str) -> dict[st
         "stress": np.stack([unknown if one.stress is None else one.stress for one in structures]),
     }
     return {prefix + name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _boxed(atoms: Atoms) -> Atoms:
+    """The structure with a cell, which is long where it is not periodic: some packages take it to be so everywhere."""
+    boxed = atoms.copy()
+    if not atoms.pbc.all():
+        boxed.center(vacuum=VACUUM, axis=tuple(np.flatnonzero(~atoms.pbc)))
+    return boxed
 
 
 def _check(structures: Sequence[LabelledStructure], validation: Sequence[LabelledStructure], out: Path) -> None:

@@ -38,6 +38,9 @@ PROTOCOL = 2
 STARTED = time.monotonic()
 """When this process began."""
 
+NOISE = 0.01
+"""eV/Å; forces that are no larger than this tell nothing."""
+
 MAGIC = b"\x93uniscrn"
 PREFIX = struct.Struct("<8sQ")
 
@@ -123,6 +126,14 @@ class Frames(NamedTuple):
         weights = 1 / counts.sum(axis=1)
         solution = np.linalg.lstsq(counts * weights[:, None], self.energy * weights, rcond=None)[0]
         return dict(zip(self.elements(), solution.tolist(), strict=True))
+
+    def scale(self) -> float:
+        """What the outputs of a network are multiplied by: the root mean square of the forces (eV/Å).
+
+        It is 1 where they are but noise, as those of symmetric crystals: energies differ all the same.
+        """
+        found = float(np.sqrt(np.mean(self.forces**2)))
+        return found if found > NOISE else 1.0
 
 
 class Training(NamedTuple):

@@ -103,7 +103,7 @@ def train(training: Training) -> tuple[str, float]:
         "hyperparameters": p,
         "reference_energies": training.frames.reference_energies(),
         "mean_neighbours": len(inputs[key.BOND_VECTOR]) / len(inputs[key.ATOMIC_MU_I]),
-        "scale": float(np.sqrt(np.mean(training.frames.forces**2))) or 1.0,
+        "scale": training.frames.scale(),
     }
     (training.folder / CONFIGURATION).write_text(json.dumps(configuration, indent=1) + "\n", encoding="utf-8")
     model = build(configuration)

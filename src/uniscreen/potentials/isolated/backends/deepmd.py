@@ -28,6 +28,7 @@ class Network(torch.nn.Module):
         super().__init__()
         self.n_selected = math.ceil(p["neighbours_margin"] * statistics.most_neighbours)
         self.species = statistics.species
+        seed = torch.initial_seed() % 2**31
         descriptor = {
             "type": "se_e2_a",
             "sel": [self.n_selected] * len(self.species),
@@ -37,9 +38,9 @@ class Network(torch.nn.Module):
             "axis_neuron": p["axis_neurons"],
             "type_one_side": True,
             "precision": "float64",
-            "seed": torch.initial_seed() % 2**31,
+            "seed": seed,
         }
-        fitting = {"neuron": [p["n_hidden"]] * 3, "resnet_dt": True, "precision": "float64", "seed": 1}
+        fitting = {"neuron": [p["n_hidden"]] * 3, "resnet_dt": True, "precision": "float64", "seed": seed}
         names = [chemical_symbols[number] for number in self.species]
         self.model = get_model({"type_map": names, "descriptor": descriptor, "fitting_net": fitting}).to("cpu")
 

@@ -95,6 +95,6 @@ def labelled(frames: Frames) -> list[Atoms]:
         atoms.info["reference_energy"] = energy
         atoms.arrays["reference_forces"] = forces
         if stress is not None:
-            atoms.info["reference_virial"] = -stress * atoms.get_volume()
+            atoms.info["reference_virial"] = (-stress * atoms.get_volume()).ravel()  # ASE writes (3, 3) as JSON
         result.append(atoms)
     return result

@@ -20,9 +20,10 @@ class Network(torch.nn.Module):
 
     def __init__(self, p: dict[str, Any], statistics: Statistics) -> None:
         super().__init__()
-        set_global_state()
+        seed = torch.initial_seed() % 2**31
+        set_global_state()  # which seeds everything anew
         self.model = NequIPGNNModel(
-            seed=torch.initial_seed() % 2**31,
+            seed=seed,
             model_dtype="float64",
             r_max=p["cutoff"],
             type_names=[chemical_symbols[number] for number in statistics.species],

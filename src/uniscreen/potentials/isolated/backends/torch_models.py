@@ -183,7 +183,7 @@ def fit(training: Training, build: Build, prepare: Prepare | None = None) -> tup
         "reference_energies": training.frames.reference_energies(),
         "mean_neighbours": float(n_neighbours.double().mean()),
         "most_neighbours": int(n_neighbours.max()),
-        "scale": float(np.sqrt(np.mean(training.frames.forces**2))) or 1.0,
+        "scale": training.frames.scale(),
     }
     (training.folder / CONFIGURATION).write_text(json.dumps(configuration, indent=1) + "\n", encoding="utf-8")
     network = _built(build, configuration)
