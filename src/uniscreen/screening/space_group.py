@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from uniscreen.structures.symmetry import spglib_answer
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -16,4 +18,4 @@ def space_group(atoms: Atoms) -> str:
     import spglib
 
     cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    return (spglib.get_spacegroup(cell, symprec=SYMPREC) or "").strip()
+    return (spglib_answer(spglib.get_spacegroup, cell, symprec=SYMPREC) or "").strip()

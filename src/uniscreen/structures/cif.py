@@ -17,6 +17,7 @@ import numpy as np
 from uniscreen.errors import InvalidStructureError, TooLargeError
 from uniscreen.structures.crystal import atomic_number, check_count, crystal, finite_array
 from uniscreen.structures.guard import describe, shorten
+from uniscreen.structures.symmetry import spglib_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -232,7 +233,8 @@ def _group_number(operations: list[Any]) -> int:
     import spglib
 
     rotations = np.rint([op.rotation_matrix for op in operations]).astype(np.intc)
-    found = spglib.get_spacegroup_type_from_symmetry(rotations, [op.translation_vector for op in operations])
+    translations = [op.translation_vector for op in operations]
+    found = spglib_answer(spglib.get_spacegroup_type_from_symmetry, rotations, translations)
     return 0 if found is None else int(found.number)
 
 

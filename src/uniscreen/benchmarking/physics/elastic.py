@@ -9,6 +9,7 @@ import numpy as np
 from uniscreen.benchmarking.physics.at_rest import IN_CELL, relaxed_in_cell
 from uniscreen.benchmarking.physics.measurement import Found, NotMeasured, Probe, percent
 from uniscreen.benchmarking.physics.points import SYMPREC
+from uniscreen.structures.symmetry import spglib_answer
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
 if TYPE_CHECKING:
@@ -90,6 +91,6 @@ def independent(atoms: Atoms) -> tuple[str, ...]:
     import spglib
 
     cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    dataset = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
+    dataset = spglib_answer(spglib.get_symmetry_dataset, cell, symprec=SYMPREC)
     number = 1 if dataset is None else dataset.number
     return tuple(next(names for first, names in INDEPENDENT if number >= first).split())

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from ase.cell import Cell
 
+from uniscreen.structures.symmetry import spglib_answer
+
 if TYPE_CHECKING:
     import numpy as np
     from ase import Atoms
@@ -25,7 +27,8 @@ def special_points(atoms: Atoms) -> tuple[dict[str, NDArray[np.float64]], int]:
     """
     import spglib
 
-    found = spglib.find_primitive((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=SYMPREC)
+    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
+    found = spglib_answer(spglib.find_primitive, cell, symprec=SYMPREC)
     if found is None:
         raise ValueError("no primitive cell is found")
     return points_of(found[0]), len(found[2])

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ase import Atoms
 
+from uniscreen.structures.symmetry import spglib_answer
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -52,8 +54,10 @@ def symmetry(atoms: Atoms, tolerance: float = SAME_SYMMETRY) -> Symmetry | None:
     """The symmetry of a periodic structure within a tolerance in Å; None where spglib finds none."""
     import spglib
 
-    primitive = spglib.find_primitive(_cell(atoms), symprec=tolerance)
-    dataset = None if primitive is None else spglib.get_symmetry_dataset(primitive, symprec=tolerance)
+    primitive = spglib_answer(spglib.find_primitive, _cell(atoms), symprec=tolerance)
+    if primitive is None:
+        return None
+    dataset = spglib_answer(spglib.get_symmetry_dataset, primitive, symprec=tolerance)
     return None if dataset is None else Symmetry(dataset.international, dataset.number, len(dataset.rotations))
 
 
@@ -62,7 +66,7 @@ def _idealised(atoms: Atoms, tolerance: float) -> Atoms | None:
     import spglib
 
     for to_primitive in (False, True):
-        cell = spglib.standardize_cell(_cell(atoms), to_primitive=to_primitive, symprec=tolerance)
+        cell = spglib_answer(spglib.standardize_cell, _cell(atoms), to_primitive=to_primitive, symprec=tolerance)
         if cell is not None and (to_primitive or len(cell[2]) <= MAX_CONVENTIONAL):
             lattice, positions, numbers = cell
             ideal = Atoms(numbers=numbers, scaled_positions=positions, cell=lattice, pbc=True)
