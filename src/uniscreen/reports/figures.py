@@ -159,7 +159,7 @@ def binned(distances: Sequence[float]) -> tuple[list[float], list[int]]:
     Returns bin edges and counts over the shown range; what lies outside is not counted.
     """
     low, high = SHOWN_RANGE_MEV
-    first = math.floor(max(low, min(distances, default=0.0)) / _BIN_MEV) - 1
+    first = math.floor(max(low, min([0.0, *distances])) / _BIN_MEV) - 1
     last = max(math.ceil(min(high, max(distances, default=0.0)) / _BIN_MEV), 11)
     counts = [0] * (last - first)
     for distance in distances:
