@@ -118,7 +118,6 @@ def benchmark(
         InputError: the spec, its data, a recipe or a hyperparameter is wrong, before anything runs.
         ResumeError: another process is at this folder.
     """
-    from uniscreen.benchmarking.leaderboard import leaderboard
     from uniscreen.benchmarking.runner import run_benchmark
     from uniscreen.benchmarking.spec import read_spec
     from uniscreen.reports.leaderboard_report import write_run_leaderboard
@@ -132,5 +131,5 @@ def benchmark(
         trust_model_file=trust_model_file,
         retry_failed=retry_failed,
     )
-    write_run_leaderboard(run.folder)
-    return leaderboard(run.rows)
+    content, _ = write_run_leaderboard(run.folder)
+    return content.board

@@ -70,7 +70,6 @@ class Cell(BaseModel):
     def name(self) -> str:
         """The name of its folder: what it is, and a checksum of all that decides its result."""
         undecided = {"benchmark", "source"} | (set() if self.baseline else {"hours"})  # dedicated ones use their time
-        undecided |= set() if self.model_sha256 else {"model_sha256"}  # older names hold for cells without
         what = self.model_dump(mode="json", exclude=undecided)
         digest = sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
         size = "" if self.regime not in TRAINED else f"-{self.n_train}-{self.seed}"
