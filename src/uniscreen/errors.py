@@ -11,6 +11,7 @@ UniscreenError
 │   ├── MaterialsProjectError   no key, a refused key, no network, or nothing there of what was asked
 │   └── ResumeError             the output folder belongs to another input or other settings
 ├── BackendError                an isolated backend failed on one batch; the next one gets a new worker
+├── TrainingProcessError        a process that took part in a training has ended; the same call continues
 └── StructureError              one structure cannot be evaluated; ``status`` is its row's status
     ├── InvalidStructureError
     ├── UnsupportedElementError
@@ -65,6 +66,10 @@ class ResumeError(InputError):
 
 class BackendError(UniscreenError):
     """The worker process of an isolated backend failed on one batch."""
+
+
+class TrainingProcessError(UniscreenError):
+    """A process that took part in a training has ended before its work was done."""
 
 
 class StructureError(UniscreenError, ValueError):

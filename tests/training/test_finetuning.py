@@ -225,9 +225,9 @@ def test_an_ensemble_is_a_committee(frames, tmp_path, how):
 def test_every_frame_trains_a_fold(frames, tmp_path):
     from uniscreen.training.finetuning import prepare
 
-    assignments = prepare(recipe(frames, data={"split": {"folds": 5}}), device="cpu").assignments(tmp_path)
-    assert len(assignments) == 5
-    held = [label.place for one in assignments for label in one.validation]
+    assignments = prepare(recipe(frames, data={"split": {"folds": 5}}), device="cpu").assignments(tmp_path, 12)
+    assert [one.processes for one in assignments] == [2] * 5
+    held = [label.place for one in assignments for label in one.material.validation]
     assert len(held) == len(set(held)) == 15
 
 

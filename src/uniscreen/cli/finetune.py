@@ -31,7 +31,7 @@ STAGES = {"rereferenced": "re-referenced"}
 @click.option("-o", "--out", type=FILE, help="The run's folder, a potential at the end. [default: runs/DATA-MODEL]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes for an ensemble. [default: one a core]")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that train. [default: one a core]")
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, for how long and in how much memory.")
 @click.option("--restart", is_flag=True, help="Begin anew, discarding what the folder holds of an earlier run.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
@@ -67,7 +67,7 @@ def finetune(
     torch.set_num_threads(1)  # as in a screen
     how = {"device": device, "trust_model_file": trust_model_file}
     if dry_run:
-        _print_plan(finetuning.plan(chosen, **how))
+        _print_plan(finetuning.plan(chosen, workers=workers, **how))
         return
     folder = out if out is not None else finetuning.usual_folder(chosen)
     with _progress(quiet=quiet) as (on_epoch, on_check):

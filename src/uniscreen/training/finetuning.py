@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ from uniscreen.potentials import load_potential
 from uniscreen.potentials.trainable import TrainablePotential
 from uniscreen.structures import read_candidates
 from uniscreen.training import outputs
+from uniscreen.training.assignment import Assignment
 from uniscreen.training.dataset import read_data
-from uniscreen.training.members import Assignment, train_members
+from uniscreen.training.members import train_members
+from uniscreen.training.objective import Material
 from uniscreen.training.plan import Plan
 from uniscreen.training.recipe import IsolatedAtoms
 from uniscreen.training.reference_energies import isolated_atom_shifts, residual_shifts
@@ -51,21 +54,22 @@ class Prepared:
         """How many potentials are trained."""
         return max(self.recipe.ensemble.members, len(self.data.splits))
 
-    def assignments(self, folder: Path) -> list[Assignment]:
-        """What each member is to do; a single one works in the folder itself."""
+    def assignments(self, folder: Path, processes: int) -> list[Assignment]:
+        """What each member is to do, where all have so many processes; a single one works in the folder itself."""
         return [
             Assignment(
                 recipe=self.recipe,
                 device=self.device,
                 trust_model_file=self.trust_model_file,
                 shifts=dict(self.shifts),
-                train=self.data.known.at(split.train).labels,
-                validation=self.data.known.at(split.validation).labels,
-                replay=self.replay,
+                material=Material(
+                    self.data.known.at(split.train).labels, self.data.known.at(split.validation).labels, self.replay
+                ),
                 elements=self.data.elements,
                 seed=self.recipe.seed + number,
                 folder=folder if self.n_members == 1 else folder / outputs.MEMBERS / str(number),
                 number=number,
+                processes=max(1, processes // self.n_members),
             )
             for number, split in ((n, self.data.splits[n % len(self.data.splits)]) for n in range(self.n_members))
         ]
@@ -97,10 +101,12 @@ def prepare(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool =
     return Prepared(recipe, device, trust_model_file, potential, data, shifts, replay, sha256)
 
 
-def plan(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool = False) -> Plan:
+def plan(
+    recipe: Recipe, *, device: Device = "auto", trust_model_file: bool = False, workers: int | None = None
+) -> Plan:
     """What a fine-tuning would do and take, from a few steps that are thrown away."""
     prepared = prepare(recipe, device=device, trust_model_file=trust_model_file)
-    return Plan.of(prepared.assignments(Path()), prepared.data)
+    return Plan.of(prepared.assignments(Path(), workers or _cores()), prepared.data)
 
 
 def finetune(
@@ -116,9 +122,9 @@ def finetune(
 ) -> dict[str, Any]:
     """Train by a recipe; the summary of the run is returned, and ``out`` is a potential.
 
-    The same call continues a run that was stopped, and does nothing where it is done. ``workers`` processes train the
-    members of an ensemble, as many as there are cores by default. ``on_epoch`` is told of every epoch of a member, and
-    ``on_check`` of every check of the trained potential that begins.
+    The same call continues a run that was stopped, and does nothing where it is done. ``workers`` processes train,
+    as many as there are cores by default; the weights do not depend on it. ``on_epoch`` is told of every epoch of a
+    member, and ``on_check`` of every check of the trained potential that begins.
 
     Raises:
         InputError: what ``prepare`` raises, or ``out`` is the model that is trained.
@@ -138,8 +144,9 @@ def finetune(
         done = outputs.read_summary(out)
         if done is not None:
             return done
-        assignments = prepared.assignments(out)
-        trained = train_members(assignments, workers, on_epoch)
+        processes = workers or _cores()
+        assignments = prepared.assignments(out, processes)
+        trained = train_members(assignments, processes, on_epoch)
         summary = outputs.write(out, prepared, assignments, trained, on_check)
         for assignment in assignments:
             shutil.rmtree(assignment.checkpoint.parent, ignore_errors=True)
@@ -157,6 +164,10 @@ def _shifts(recipe: Recipe, potential: TrainablePotential, data: TrainingData) -
     places = sorted({place for split in data.splits for place in split.train})
     frames = data.known.at(places)
     return residual_shifts(frames.labels, frames.pretrained)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def usual_folder(recipe: Recipe) -> Path:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from uniscreen.training.checkpoints import State
 from uniscreen.training.errors import Errors
-from uniscreen.training.objective import Objective
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
-    from uniscreen.potentials.trainable import TrainablePotential
-    from uniscreen.structures.labels import LabelledStructure
     from uniscreen.training.checkpoints import Checkpoint
-    from uniscreen.training.objective import Sample
+    from uniscreen.training.objective import Objective, Sample
     from uniscreen.training.recipe import Recipe
     from uniscreen.training.strategies import Adaptation
 
@@ -41,14 +38,6 @@ SLOWER = 0.3
 MAX_ROLLBACKS = 5
 
 
-class Material(NamedTuple):
-    """What a potential is trained on: frames that train, that validate, and those replayed."""
-
-    train: Sequence[LabelledStructure]
-    validation: Sequence[LabelledStructure]
-    replay: Sequence[LabelledStructure]
-
-
 class Diverged(Exception):  # noqa: N818
     """A loss or gradient that is not a number, or a loss that has become many times larger."""
 
@@ -58,22 +47,16 @@ class Trainer:
 
     def __init__(
         self,
-        potential: TrainablePotential,
+        objective: Objective,
         adaptation: Adaptation,
-        material: Material,
         recipe: Recipe,
         *,
         seed: int,
         checkpoint: Checkpoint,
     ) -> None:
-        self._potential = potential
         self._adaptation = adaptation
         self._parameters: list[Parameter] = adaptation.parameters
-        self._objective = Objective(potential, recipe.loss)
-        self._train = self._objective.samples(material.train)
-        self._validation_labels = material.validation
-        self._validation = self._objective.samples(material.validation)
-        self._replay = self._objective.samples(material.replay)
+        self._objective = objective
         self._replay_share = recipe.replay.share if recipe.replay is not None else 0.0
         self._settings = recipe.optimiser
         self._seed = seed
@@ -84,7 +67,7 @@ class Trainer:
     @property
     def steps_per_epoch(self) -> int:
         """Steps in which each training frame is seen once."""
-        return math.ceil(len(self._train) / self._settings.batch_size)
+        return math.ceil(len(self._objective.train) / self._settings.batch_size)
 
     @property
     def epochs(self) -> int:
@@ -129,7 +112,7 @@ class Trainer:
             times.append(time.monotonic() - started)
         self._optimiser.zero_grad()
         started = time.monotonic()
-        self._objective.evaluate(self._validation)
+        self._objective.evaluate(self._objective.validation)
         return self.steps_per_epoch * times[-1] + time.monotonic() - started
 
     def _begin(self) -> State:
@@ -180,12 +163,12 @@ class Trainer:
     def _batches(self) -> Iterator[tuple[Sequence[Sample], Sequence[Sample]]]:
         """Batches of one epoch, in an order that the seed and the number of the epoch decide, with replayed samples."""
         source = np.random.default_rng([self._seed, self._state.epoch, len(self._state.rollbacks)])
-        order = source.permutation(len(self._train))
-        share = self._replay_share
+        train, replay, share = self._objective.train, self._objective.replay, self._replay_share
+        order = source.permutation(len(train))
         for places in np.array_split(order, self.steps_per_epoch):
-            n_replayed = min(len(self._replay), max(1, round(share / (1 - share) * len(places)))) if share else 0
-            replayed = source.permutation(len(self._replay))[:n_replayed]
-            yield [self._train[k] for k in places], [self._replay[k] for k in replayed]
+            n_replayed = min(len(replay), max(1, round(share / (1 - share) * len(places)))) if share else 0
+            replayed = source.permutation(len(replay))[:n_replayed]
+            yield [train[k] for k in places], [replay[k] for k in replayed]
 
     def _rate(self, step: int) -> float:
         """The learning rate of a step."""
@@ -203,14 +186,14 @@ class Trainer:
         state, started = self._state, time.monotonic()
         current = [parameter.detach().clone() for parameter in self._parameters]
         self._put(state.average)
-        loss, results = self._objective.evaluate(self._validation)
+        loss, results = self._objective.evaluate(self._objective.validation)
         self._put(current)
         best = math.isfinite(loss) and loss < state.best_loss
         if best:
             state.best_epoch, state.best_loss = state.epoch, loss
             state.best = [tensor.clone() for tensor in state.average]
         state.seconds += time.monotonic() - started
-        errors = Errors.of(self._validation_labels, results)
+        errors = Errors.of(self._objective.material.validation, results)
         state.rows.append(
             {
                 "epoch": state.epoch,

@@ -1,56 +1,26 @@
-"""The potentials that a run trains: one, or several in processes of their own, one a core."""
+"""The potentials that a run trains: one, or several in processes of their own."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from collections import deque
+from contextlib import closing
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-
-from uniscreen.potentials import load_potential
-from uniscreen.potentials.trainable import TrainablePotential
+from uniscreen.training.assignment import adapted
 from uniscreen.training.checkpoints import Checkpoint
-from uniscreen.training.loop import Material, Trainer
-from uniscreen.training.recipe import Scratch
-from uniscreen.training.reference_energies import residual_shifts
+from uniscreen.training.loop import Trainer
+from uniscreen.training.processes import Process
+from uniscreen.training.sharing import SharedObjective
 from uniscreen.training.strategies import Adaptation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from multiprocessing.connection import Connection
 
-    from uniscreen.potentials.loading import Device
-    from uniscreen.structures.labels import LabelledStructure
+    from uniscreen.training.assignment import Assignment
     from uniscreen.training.checkpoints import State
-    from uniscreen.training.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What one member is to do: everything that its process needs, with the data already prepared.
-
-    ``shifts`` eV an atom are added to the reference energies; ``elements`` are those of all the data.
-    """
-
-    recipe: Recipe
-    device: Device
-    trust_model_file: bool
-    shifts: dict[str, float]
-    train: Sequence[LabelledStructure]
-    validation: Sequence[LabelledStructure]
-    replay: Sequence[LabelledStructure]
-    elements: frozenset[str]
-    seed: int
-    folder: Path
-    number: int
-
-    @property
-    def checkpoint(self) -> Path:
-        """The file of its state while it trains."""
-        return self.folder / "checkpoint" / "state.pt"
+    from uniscreen.training.processes import Parent
 
 
 class Epoch(NamedTuple):
@@ -69,65 +39,46 @@ class Trained(NamedTuple):
     n_trained: int
 
 
-def train_members(
-    assignments: Sequence[Assignment], workers: int | None, on_epoch: Callable[[Epoch], None]
-) -> list[Trained]:
-    """Train all, each into its folder; the calls of ``on_epoch`` come from this process."""
+def train_members(assignments: Sequence[Assignment], at_once: int, on_epoch: Callable[[Epoch], None]) -> list[Trained]:
+    """Train all, so many ``at_once``, each into its folder; ``on_epoch`` is called in this process."""
     if len(assignments) == 1:
         return [train_member(assignments[0], on_epoch)]
-    n_workers = min(len(assignments), workers or _cores())
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(n_workers, context, torch.set_num_threads, (1,)) as pool:
-        told = manager.Queue()
-        futures = [pool.submit(_train_apart, assignment, told) for assignment in assignments]
-        for future in futures:
-            future.add_done_callback(lambda _: told.put(None))
-        ended = 0
-        while ended < len(futures):
-            progress = told.get()
-            if progress is None:
-                ended += 1
-            else:
-                on_epoch(progress)
-        return [future.result() for future in futures]
+    waiting, trained = deque(assignments), list[Trained]()
+    running: dict[Connection, Process] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                process = Process(_train_apart)
+                process.send(waiting.popleft())
+                running[process.connection] = process
+            ready = wait(running)
+            for connection, process in [one for one in running.items() if one[0] in ready]:
+                message = process.receive()
+                if isinstance(message, Epoch):
+                    on_epoch(message)
+                else:
+                    trained.append(message)
+                    running.pop(connection).close()
+    finally:
+        for process in running.values():
+            process.close()
+    return sorted(trained, key=lambda one: one.number)
 
 
 def train_member(assignment: Assignment, on_epoch: Callable[[Epoch], None]) -> Trained:
     """Train one potential and save it in its folder; a checkpoint there is continued."""
     potential = adapted(assignment)
     adaptation = Adaptation(potential, assignment.recipe.strategy, assignment.seed)
-    material = Material(assignment.train, assignment.validation, assignment.replay)
-    checkpoint = Checkpoint(assignment.checkpoint)
-    trainer = Trainer(potential, adaptation, material, assignment.recipe, seed=assignment.seed, checkpoint=checkpoint)
-    state = trainer.run(lambda row, epochs: on_epoch(Epoch(assignment.number, row, epochs)))
+    with closing(SharedObjective(assignment, potential, adaptation)) as objective:
+        trainer = Trainer(
+            objective, adaptation, assignment.recipe, seed=assignment.seed, checkpoint=Checkpoint(assignment.checkpoint)
+        )
+        state = trainer.run(lambda row, epochs: on_epoch(Epoch(assignment.number, row, epochs)))
     adaptation.finish()
     potential.save(assignment.folder)
     return Trained(assignment.number, state, adaptation.count)
 
 
-def adapted(assignment: Assignment) -> TrainablePotential:
-    """The pretrained potential with the reference energies of the data, and a card that knows the data's elements."""
-    potential = load_potential(
-        assignment.recipe.model,
-        device=assignment.device,
-        head=assignment.recipe.head,
-        trust_model_file=assignment.trust_model_file,
-    )
-    assert isinstance(potential, TrainablePotential)
-    shifts = assignment.shifts
-    if isinstance(assignment.recipe.strategy, Scratch):
-        potential.reset(assignment.seed)
-        shifts = residual_shifts(assignment.train, potential.evaluate([one.atoms for one in assignment.train]))
-    energies = potential.reference_energies
-    potential.reference_energies = {symbol: energies[symbol] + shift for symbol, shift in shifts.items()}
-    potential.card = replace(potential.card, tuned_elements=assignment.elements)
-    return potential
-
-
-def _train_apart(assignment: Assignment, told: Any) -> Trained:
-    """Train in a process of its own, which says what it does through the queue."""
-    return train_member(assignment, told.put)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _train_apart(parent: Parent) -> None:
+    """Train in a process of its own, which tells its parent of every epoch and of the end."""
+    parent.send(train_member(parent.receive(), parent.send))

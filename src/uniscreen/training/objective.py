@@ -13,23 +13,31 @@ from uniscreen.structures.graph import AtomicGraph
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from ase import Atoms
     from torch import Tensor
+    from torch.nn import Parameter
 
     from uniscreen.potentials.base import Evaluation, SystemResult
     from uniscreen.potentials.trainable import TrainablePotential
     from uniscreen.structures.labels import LabelledStructure
     from uniscreen.training.recipe import LossSection
 
-CPU_EDGES = 100_000
-"""Directed edges evaluated at once on a CPU: some GB with CHGNet, and larger passes are no faster."""
+CPU_EDGES = 4000
+"""Directed edges evaluated at once on a CPU: larger passes of CHGNet are no faster, and take more memory."""
+
+CUDA_EDGES = 1_000_000
+"""The same on CUDA, until its memory has been found to be too small for it."""
 
 
 class Sample(NamedTuple):
-    """A frame as training needs it: energy eV, forces (n, 3) eV/Å, stress (3, 3) eV/Å³ or None, and its edges."""
+    """A frame as training needs it: energy eV, forces (n, 3) eV/Å, stress (3, 3) eV/Å³ or None, and its edges.
 
+    ``place`` is its place among all frames of the training.
+    """
+
+    place: int
     atoms: Atoms
     energy: float
     forces: Tensor
@@ -37,29 +45,46 @@ class Sample(NamedTuple):
     n_edges: int
 
 
+class Material(NamedTuple):
+    """What a potential is trained on: frames that train, that validate, and those replayed."""
+
+    train: Sequence[LabelledStructure]
+    validation: Sequence[LabelledStructure]
+    replay: Sequence[LabelledStructure]
+
+
+class Totals(NamedTuple):
+    """What the loss of a batch is a mean over: its frames, their force components, and those with a stress."""
+
+    frames: int
+    force_components: int
+    stresses: int
+
+    @classmethod
+    def of(cls, batch: Sequence[Sample]) -> Totals:
+        """Those of a batch."""
+        return cls(len(batch), 3 * sum(len(one.atoms) for one in batch), sum(one.stress is not None for one in batch))
+
+
 class Objective:
-    """The loss of a potential on samples, evaluated in passes of so many edges that they fit the memory."""
+    """The loss of a potential on its material, evaluated in passes of so many edges that they fit the memory."""
 
-    def __init__(self, potential: TrainablePotential, weights: LossSection) -> None:
+    def __init__(
+        self, potential: TrainablePotential, parameters: Sequence[Parameter], weights: LossSection, material: Material
+    ) -> None:
+        """``parameters`` are those that gradients are taken for."""
         self._potential = potential
+        self._parameters = parameters
         self._weights = weights
-        self._max_edges = CPU_EDGES if potential.device.type == "cpu" else 10 * CPU_EDGES
+        self.material = material
+        self._max_edges = CPU_EDGES if potential.device.type == "cpu" else CUDA_EDGES
+        self.samples = self._samples([*material.train, *material.validation, *material.replay])
+        n_train, n_validation = len(material.train), len(material.validation)
+        self.train = self.samples[:n_train]
+        self.validation = self.samples[n_train : n_train + n_validation]
+        self.replay = self.samples[n_train + n_validation :]
 
-    def samples(self, labels: Iterable[LabelledStructure]) -> list[Sample]:
-        """The samples of labelled structures, on the potential's device."""
-        device, cutoff = self._potential.device, self._potential.card.cutoff
-        return [
-            Sample(
-                atoms=one.atoms,
-                energy=one.energy,
-                forces=torch.as_tensor(one.forces, device=device),
-                stress=None if one.stress is None else torch.as_tensor(one.stress, device=device),
-                n_edges=AtomicGraph.from_atoms([one.atoms], cutoff).edge_index.shape[1],
-            )
-            for one in labels
-        ]
-
-    def backward(self, samples: Sequence[Sample], share: float = 1.0) -> float:
+    def backward(self, batch: Sequence[Sample], share: float = 1.0) -> float:
         """Add the gradient of ``share`` times the loss of a batch to the parameters; the loss itself is returned.
 
         A CUDA device that runs out of memory gets smaller passes from then on.
@@ -67,69 +92,92 @@ class Objective:
         Raises:
             InputError: a single sample does not fit into the device's memory.
         """
-        parameters = [p for p in self._potential.model.parameters() if p.requires_grad]
-        before = [None if p.grad is None else p.grad.clone() for p in parameters]
         while True:
             try:
-                return sum(self._add_gradient(part, samples, share) for part in self._passes(samples))
+                loss, sums = 0.0, [parameter.grad for parameter in self._parameters]
+                for part_loss, gradients in self.gradients(self.passes(batch), Totals.of(batch), share):
+                    loss += part_loss
+                    sums = [_added(total, one) for total, one in zip(sums, gradients, strict=True)]
             except torch.OutOfMemoryError:
-                self._make_smaller(samples)
-                for parameter, gradient in zip(parameters, before, strict=True):
-                    parameter.grad = gradient
+                self._make_smaller(batch)
+            else:
+                break
+        for parameter, gradient in zip(self._parameters, sums, strict=True):
+            parameter.grad = gradient
+        return loss
 
-    def evaluate(self, samples: Sequence[Sample]) -> tuple[float, list[SystemResult]]:
+    def evaluate(self, batch: Sequence[Sample]) -> tuple[float, list[SystemResult]]:
         """The loss of some samples, without a gradient, and what is predicted for each."""
-        total, results = 0.0, []
-        for part in self._passes(samples):
+        found = list(self.evaluations(self.passes(batch), Totals.of(batch)))
+        return sum(loss for loss, _ in found), [result for _, results in found for result in results]
+
+    def gradients(
+        self, passes: Sequence[Sequence[Sample]], totals: Totals, share: float
+    ) -> Iterable[tuple[float, list[Tensor | None]]]:
+        """What each pass adds to the loss of its batch, and the gradient of ``share`` times that (None for 0)."""
+        for part in passes:
+            graph = self._potential.graph([one.atoms for one in part])
+            stress = any(one.stress is not None for one in part) and self._weights.stress > 0
+            predicted = self._potential.derivatives(graph, stress=stress, create_graph=True)
+            loss = self._loss(predicted, graph, part, totals)
+            found = torch.autograd.grad(share * loss, self._parameters, allow_unused=True)
+            yield float(loss.detach()), [None if one is None else one.contiguous() for one in found]
+
+    def evaluations(
+        self, passes: Sequence[Sequence[Sample]], totals: Totals
+    ) -> Iterable[tuple[float, list[SystemResult]]]:
+        """What each pass adds to the loss of its batch, and its predictions."""
+        for part in passes:
             graph = self._potential.graph([one.atoms for one in part])
             predicted = self._potential.evaluate_graph(graph)
-            total += float(self._loss(predicted, graph, part, samples))
-            results += split(graph, predicted)
-        return total, results
+            yield float(self._loss(predicted, graph, part, totals)), split(graph, predicted)
 
-    def _add_gradient(self, part: Sequence[Sample], batch: Sequence[Sample], share: float) -> float:
-        graph = self._potential.graph([one.atoms for one in part])
-        stress = any(one.stress is not None for one in part) and self._weights.stress > 0
-        predicted = self._potential.derivatives(graph, stress=stress, create_graph=True)
-        loss = self._loss(predicted, graph, part, batch)
-        (share * loss).backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
+    def passes(self, batch: Sequence[Sample]) -> list[Sequence[Sample]]:
+        """The samples in their order, cut where the edges of a pass would be too many."""
+        passes: list[list[Sample]] = [[]]
+        edges = 0
+        for one in batch:
+            if passes[-1] and edges + one.n_edges > self._max_edges:
+                passes.append([])
+                edges = 0
+            passes[-1].append(one)
+            edges += one.n_edges
+        return [*passes]
 
-    def _loss(
-        self, predicted: Evaluation, graph: AtomicGraph, part: Sequence[Sample], batch: Sequence[Sample]
-    ) -> Tensor:
+    def _samples(self, labels: Iterable[LabelledStructure]) -> list[Sample]:
+        """The samples of labelled structures, on the potential's device."""
+        device, cutoff = self._potential.device, self._potential.card.cutoff
+        return [
+            Sample(
+                place=place,
+                atoms=one.atoms,
+                energy=one.energy,
+                forces=torch.as_tensor(one.forces, device=device),
+                stress=None if one.stress is None else torch.as_tensor(one.stress, device=device),
+                n_edges=AtomicGraph.from_atoms([one.atoms], cutoff).edge_index.shape[1],
+            )
+            for place, one in enumerate(labels)
+        ]
+
+    def _loss(self, predicted: Evaluation, graph: AtomicGraph, part: Sequence[Sample], totals: Totals) -> Tensor:
         """What a part of a batch adds to the batch's loss: means over its frames, force and stress components."""
         weights = self._weights
         energy = torch.tensor([one.energy for one in part], dtype=torch.float64, device=graph.cells.device)
         errors = (predicted.energy - energy) / graph.n_atoms
-        loss = weights.energy / len(batch) * self._huber(errors)
+        loss = weights.energy / totals.frames * self._huber(errors)
         if weights.forces:
-            n_components = 3 * sum(len(one.atoms) for one in batch)
             errors = predicted.forces - torch.cat([one.forces for one in part])
-            loss = loss + weights.forces / n_components * self._huber(errors)
-        n_stresses = sum(one.stress is not None for one in batch)
+            loss = loss + weights.forces / totals.force_components * self._huber(errors)
         labelled = [k for k, one in enumerate(part) if one.stress is not None]
         if weights.stress and labelled:
             assert predicted.stress is not None
             errors = predicted.stress[labelled] - torch.stack([part[k].stress for k in labelled])  # type: ignore[misc]
-            loss = loss + weights.stress / (9 * n_stresses) * self._huber(EV_PER_CUBIC_ANGSTROM_TO_GPA * errors)
+            loss = loss + weights.stress / (9 * totals.stresses) * self._huber(EV_PER_CUBIC_ANGSTROM_TO_GPA * errors)
         return loss
 
     def _huber(self, errors: Tensor) -> Tensor:
         """The sum of Huber's loss, divided by its width."""
         return smooth_l1_loss(errors, torch.zeros_like(errors), beta=self._weights.huber, reduction="sum")
-
-    def _passes(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
-        """The samples in their order, cut where the edges of a pass would be too many."""
-        part: list[Sample] = []
-        edges = 0
-        for one in samples:
-            if part and edges + one.n_edges > self._max_edges:
-                yield part
-                part, edges = [], 0
-            part.append(one)
-            edges += one.n_edges
-        yield part
 
     def _make_smaller(self, samples: Sequence[Sample]) -> None:
         """Halve the passes."""
@@ -141,3 +189,10 @@ class Objective:
                 f"{self._potential.device}. Use --device cpu, or leave it out."
             )
         self._max_edges //= 2
+
+
+def _added(total: Tensor | None, one: Tensor | None) -> Tensor | None:
+    """The sum of two gradients, either of which may be 0."""
+    if total is None or one is None:
+        return one if total is None else total
+    return total + one

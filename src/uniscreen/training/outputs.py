@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from uniscreen.potentials.base import Potential, SystemResult
     from uniscreen.structures.labels import LabelledStructure
+    from uniscreen.training.assignment import Assignment
     from uniscreen.training.dataset import Frames, TrainingData
     from uniscreen.training.finetuning import Prepared
-    from uniscreen.training.members import Assignment, Trained
+    from uniscreen.training.members import Trained
     from uniscreen.training.safety import Check
 
 MANIFEST = "manifest.json"
@@ -193,10 +194,10 @@ def _summary(
         "strategy": prepared.recipe.strategy.model_dump(mode="json"),
         "members": len(assignments),
         "parameters_trained": trained[0].n_trained,
-        "n_train": len(first.train),
-        "n_validation": len(first.validation),
+        "n_train": len(first.material.train),
+        "n_validation": len(first.material.validation),
         "n_test": len(prepared.data.test),
-        "n_replay": len(first.replay),
+        "n_replay": len(first.material.replay),
         "elements": sorted(prepared.data.elements),
         "reference_energy_shifts_eV_per_atom": dict(prepared.shifts),
         "epochs": [one.state.epoch for one in trained],

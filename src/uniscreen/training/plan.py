@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import resource
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from uniscreen.training.assignment import adapted
 from uniscreen.training.checkpoints import Checkpoint
-from uniscreen.training.loop import Material, Trainer
-from uniscreen.training.members import adapted
+from uniscreen.training.loop import Trainer
+from uniscreen.training.sharing import SharedObjective
 from uniscreen.training.strategies import Adaptation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from uniscreen.training.assignment import Assignment
     from uniscreen.training.dataset import TrainingData
-    from uniscreen.training.members import Assignment
 
 
 @dataclass(frozen=True)
@@ -53,23 +55,17 @@ class Plan:
         one = assignments[0]
         potential = adapted(one)
         adaptation = Adaptation(potential, one.recipe.strategy, one.seed)
-        trainer = Trainer(
-            potential,
-            adaptation,
-            Material(one.train, one.validation, one.replay),
-            one.recipe,
-            seed=one.seed,
-            checkpoint=Checkpoint(Path()),
-        )
-        seconds = trainer.time_epoch()
+        with closing(SharedObjective(one, potential, adaptation)) as objective:
+            trainer = Trainer(objective, adaptation, one.recipe, seed=one.seed, checkpoint=Checkpoint(Path()))
+            seconds = trainer.time_epoch()
         return cls(
             members=len(assignments),
             parameters=sum(parameter.numel() for parameter in potential.model.parameters()),
             parameters_trained=adaptation.count,
-            n_train=len(one.train),
-            n_validation=len(one.validation),
+            n_train=len(one.material.train),
+            n_validation=len(one.material.validation),
             n_test=len(data.test),
-            n_replay=len(one.replay),
+            n_replay=len(one.material.replay),
             reference_energy_shifts_eV_per_atom=one.shifts,
             steps_per_epoch=trainer.steps_per_epoch,
             epochs=trainer.epochs,

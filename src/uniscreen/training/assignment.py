@@ -1,0 +1,64 @@
+"""What one potential of a run is to learn, and the potential that begins with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from uniscreen.potentials import load_potential
+from uniscreen.potentials.trainable import TrainablePotential
+from uniscreen.training.recipe import Scratch
+from uniscreen.training.reference_energies import residual_shifts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uniscreen.potentials.loading import Device
+    from uniscreen.training.objective import Material
+    from uniscreen.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What one member is to do: everything that its process needs, with the data already prepared.
+
+    ``shifts`` eV an atom are added to the reference energies; ``elements`` are those of all the data. It is trained by
+    up to ``processes`` processes.
+    """
+
+    recipe: Recipe
+    device: Device
+    trust_model_file: bool
+    shifts: dict[str, float]
+    material: Material
+    elements: frozenset[str]
+    seed: int
+    folder: Path
+    number: int
+    processes: int
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of its state while it trains."""
+        return self.folder / "checkpoint" / "state.pt"
+
+
+def adapted(assignment: Assignment) -> TrainablePotential:
+    """The pretrained potential with the reference energies of the data, and a card that knows the data's elements."""
+    potential = load_potential(
+        assignment.recipe.model,
+        device=assignment.device,
+        head=assignment.recipe.head,
+        trust_model_file=assignment.trust_model_file,
+    )
+    assert isinstance(potential, TrainablePotential)
+    shifts = assignment.shifts
+    if isinstance(assignment.recipe.strategy, Scratch):
+        potential.reset(assignment.seed)
+        shifts = residual_shifts(
+            assignment.material.train, potential.evaluate([one.atoms for one in assignment.material.train])
+        )
+    energies = potential.reference_energies
+    potential.reference_energies = {symbol: energies[symbol] + shift for symbol, shift in shifts.items()}
+    potential.card = replace(potential.card, tuned_elements=assignment.elements)
+    return potential
