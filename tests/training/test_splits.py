@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from uniscreen.errors import InputError
 from uniscreen.structures.labels import LabelledStructure
-from uniscreen.training.splits import k_folds, split, training_order
+from uniscreen.training.splits import k_folds, split, training_order, unlike_the_others
 
 
 def frames(groups):
@@ -70,6 +70,15 @@ def test_one_group_or_none_says_what_to_choose():
         split(frames([1, 2]), validation=1.0)
     with pytest.raises(InputError, match="k is 1"):
         k_folds(frames([1, 2]), k=1)
+
+
+def test_a_kind_that_only_validates_is_said():
+    kinds = frames(["bulk"] * 8 + ["vacancy"] * 4 + ["surface"] * 3)
+    found = split(kinds, seed=1)
+    (held,) = {kinds[place].group for place in found.validation}
+    assert f"There are 3 groups, of which {held} validates" in unlike_the_others(kinds, found)
+    many = frames([k // 3 for k in range(15)])
+    assert unlike_the_others(many, split(many)) == ""
 
 
 def test_blocks_of_a_trajectory_are_consecutive():

@@ -138,7 +138,7 @@ def _print_plan(plan: Plan) -> None:
         f"Time: at most {plan.seconds / 60:.1f} minutes a member ({plan.seconds_per_epoch:.1f} s an epoch)",
         f"Memory: {plan.memory_GB:.1f} GB a member",
     ]
-    for line in lines + [f"Left out: {reason}" for reason in plan.left_out]:
+    for line in lines + [plan.note] * bool(plan.note) + [f"Left out: {reason}" for reason in plan.left_out]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -167,5 +167,7 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
     lines = [f"{summary['seconds']:.0f} s of training; {'; '.join(summary['stopped'])}"]
     if not any(summary["best_epoch"]):
         lines.append("No epoch was better than epoch 0, whose weights are kept: nothing was learnt.")
+    if summary["note"]:
+        lines.append(summary["note"])
     for line in [*lines, f"Potential: {folder}"]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -146,8 +146,16 @@ def _rollbacks(results: TrainingResults) -> list[str]:
 def _provenance(results: TrainingResults) -> list[tuple[str, list[tuple[str, str]]]]:
     """Headed lists of key and value: what was trained, from which data, with which programs."""
     summary = results.summary
-    shown_apart = {"errors", "checks", "rollbacks", "left_out", "unit_checks", "reference_energy_shifts_eV_per_atom"}
-    plain = {key: value for key, value in summary.items() if key not in shown_apart and not isinstance(value, Mapping)}
+    elsewhere = (
+        "errors",
+        "checks",
+        "rollbacks",
+        "left_out",
+        "note",
+        "unit_checks",
+        "reference_energy_shifts_eV_per_atom",
+    )
+    plain = {key: value for key, value in summary.items() if key not in elsewhere and not isinstance(value, Mapping)}
     card = {
         key: value
         for key, value in results.card.items()

@@ -61,6 +61,7 @@ _SUMMARY = (
     "stopped",
     "rollbacks",
     "left_out",
+    "note",
     "unit_checks",
     "reference_energy_shifts_eV_per_atom",
     "elements",

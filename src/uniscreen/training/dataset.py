@@ -9,7 +9,7 @@ from uniscreen.errors import InputError
 from uniscreen.structures.labels import read_labelled
 from uniscreen.training.data_checks import check_conventions, require_agreement
 from uniscreen.training.predictions import Predictions, predict
-from uniscreen.training.splits import Split, k_folds, split, training_order
+from uniscreen.training.splits import Split, k_folds, split, training_order, unlike_the_others
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class TrainingData:
 
     ``known`` are the frames that the splits count by place: those of the training file, then those of a validation
     file. ``left_out`` says which frames are not used and why; ``findings`` are those of the checks of units and signs
-    in the training file.
+    in the training file; ``note`` is what to know about the split, if anything.
     """
 
     known: Frames
@@ -50,6 +50,7 @@ class TrainingData:
     left_out: tuple[str, ...]
     findings: tuple[Finding, ...]
     sha256: Mapping[str, str]
+    note: str
 
     @property
     def elements(self) -> frozenset[str]:
@@ -76,13 +77,16 @@ def read_data(section: DataSection, potential: Potential) -> TrainingData:
     train = train.at([place for place, label in enumerate(train.labels) if label in drawn])
     validation = frames.get("validation", Frames((), ()))
     known = Frames(train.labels + validation.labels, train.pretrained + validation.pretrained)
+    splits = splits_of(section, train.labels, len(validation))
+    held_out = section.split.by == "group" and section.split.folds is None and not len(validation)
     return TrainingData(
         known=known,
         test=frames.get("test", Frames((), ())),
-        splits=splits_of(section, train.labels, len(validation)),
+        splits=splits,
         left_out=tuple(left_out),
         findings=findings.get("train", ()),
         sha256={name: data.sha256 for name, data in read.items()},
+        note=unlike_the_others(train.labels, splits[0]) if held_out else "",
     )
 
 

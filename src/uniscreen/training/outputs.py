@@ -207,6 +207,7 @@ def _summary(
         "seconds": round(sum(one.state.seconds for one in trained), 1),
         "errors": {name: stage.errors() for name, stage in stages.items()},
         "left_out": list(prepared.data.left_out),
+        "note": prepared.data.note,
         "unit_checks": [f"{one.check}: {one.verdict}: {one.seen}" for one in prepared.data.findings],
         "data_sha256": dict(prepared.sha256),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},

@@ -43,6 +43,7 @@ class Plan:
     seconds_per_epoch: float
     memory_GB: float  # noqa: N815
     left_out: Sequence[str]
+    note: str
 
     @property
     def seconds(self) -> float:
@@ -72,6 +73,7 @@ class Plan:
             seconds_per_epoch=seconds,
             memory_GB=_peak_memory(potential.device),
             left_out=data.left_out,
+            note=data.note,
         )
 
 

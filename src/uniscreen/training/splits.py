@@ -19,6 +19,9 @@ SplitBy = Literal["group", "composition", "block", "stretch", "frame"]
 BLOCKS = 10
 """Consecutive stretches into which a single trajectory is cut by ``block``."""
 
+FEW_GROUPS = 5
+"""With fewer groups than this, one that is held out may well be a kind of structures that nothing else is like."""
+
 K_FOLD_LIMIT = 30
 """With at most this many frames one validation set is too small to choose by, so k folds are offered."""
 
@@ -95,6 +98,18 @@ def training_order(structures: Sequence[LabelledStructure], places: Sequence[int
         offset = source.random()
         at |= {place: (k + offset) / len(order) for k, place in enumerate(order)}
     return sorted(at, key=lambda place: at[place])
+
+
+def unlike_the_others(structures: Sequence[LabelledStructure], found: Split) -> str:
+    """What to know about a split by group if there are few of them; empty otherwise."""
+    groups = {one.group for one in structures}
+    held = sorted({str(structures[place].group) for place in found.validation})
+    if len(groups) >= FEW_GROUPS:
+        return ""
+    return (
+        f"There are {len(groups)} groups, of which {', '.join(held)} validates and is not trained on. If groups are "
+        "kinds of structures and not trajectories, data.split.by=stretch validates with the end of each."
+    )
 
 
 def _stretches(structures: Sequence[LabelledStructure], validation: float) -> Split:
