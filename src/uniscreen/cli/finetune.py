@@ -136,7 +136,7 @@ def _print_plan(plan: Plan) -> None:
         f"Reference energies, change in eV/atom: {shifts or 'none'}",
         f"Steps: at most {plan.epochs} epochs of {plan.steps_per_epoch}",
         f"Time: at most {plan.seconds / 60:.1f} minutes a member ({plan.seconds_per_epoch:.1f} s an epoch)",
-        f"Memory: {plan.memory_GB:.1f} GB a member",
+        f"Memory: {plan.memory_GB:.1f} GB a process",
     ]
     for line in lines + [plan.note] * bool(plan.note) + [f"Left out: {reason}" for reason in plan.left_out]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Plan:
     """How much would be trained, on what, for how long at most; times and memory are those of this machine.
 
-    ``memory_GB`` is the peak of this process after one step, or of the CUDA device; every member takes as much.
+    ``memory_GB`` is the peak of this process after one step, or of the CUDA device; every process of the training takes
+    as much.
     """
 
     members: int
