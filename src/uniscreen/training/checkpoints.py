@@ -64,9 +64,11 @@ class Checkpoint:
         """The state that was written last, put into parameters and optimiser; None where there is none."""
         if not self.path.is_file():
             return None
-        device = parameters[0].device
-        content: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
+        content: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         for parameter, value in zip(parameters, content["parameters"], strict=True):
             parameter.copy_(value)
-        optimiser.load_state_dict(content["optimiser"])
-        return State(**content["state"])
+        optimiser.load_state_dict(content["optimiser"])  # moves what belongs on the device, not its counts of steps
+        state = State(**content["state"])
+        device = parameters[0].device
+        state.best, state.average = ([one.to(device) for one in weights] for weights in (state.best, state.average))
+        return state
