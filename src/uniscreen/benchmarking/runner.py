@@ -27,6 +27,7 @@ from uniscreen.benchmarking.cell import CELL, ROWS
 from uniscreen.benchmarking.cells import cells, read_datasets
 from uniscreen.benchmarking.results import failed_row, results_table
 from uniscreen.durable import locked, write_atomically
+from uniscreen.machine import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,7 +212,7 @@ def _workers(device: Device) -> int:
 
     if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 def _version(package: str) -> str | None:

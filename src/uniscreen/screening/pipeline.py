@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import uniscreen
 from uniscreen.errors import InputError, ReferenceMismatchError
+from uniscreen.machine import usable_cores
 from uniscreen.potentials import resolve_device, resolve_model
 from uniscreen.screening.competition import Competition
 from uniscreen.screening.corrections import hull_scheme
@@ -18,7 +19,7 @@ from uniscreen.screening.outputs import write_outputs
 from uniscreen.screening.pool import WorkerPool
 from uniscreen.screening.prescreen import passes
 from uniscreen.screening.protocol import units_left
-from uniscreen.screening.provenance import Timer, describe_card, environment, hardware, usable_cores
+from uniscreen.screening.provenance import Timer, describe_card, environment, hardware
 from uniscreen.screening.results import results_table
 from uniscreen.screening.self_consistent import ReferenceEvaluator, read_reference_structures
 from uniscreen.screening.store import RunStore

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uniscreen.machine import usable_cores
 from uniscreen.potentials.loading import own_environment
 
 if TYPE_CHECKING:
@@ -70,11 +70,6 @@ def hardware(device: str, n_workers: int) -> dict[str, Any]:
 
         described["gpu"] = torch.cuda.get_device_name()
     return described
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_card(card: ModelCard) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from uniscreen.durable import keep_manifest, locked, sha256_of
 from uniscreen.errors import InputError
+from uniscreen.machine import usable_cores
 from uniscreen.potentials import load_potential
 from uniscreen.potentials.trainable import TrainablePotential
 from uniscreen.structures import read_candidates
@@ -106,7 +106,7 @@ def plan(
 ) -> Plan:
     """What a fine-tuning would do and take, from a few steps that are thrown away."""
     prepared = prepare(recipe, device=device, trust_model_file=trust_model_file)
-    return Plan.of(prepared.assignments(Path(), workers or _cores()), prepared.data)
+    return Plan.of(prepared.assignments(Path(), workers or usable_cores()), prepared.data)
 
 
 def finetune(
@@ -144,7 +144,7 @@ def finetune(
         done = outputs.read_summary(out)
         if done is not None:
             return done
-        processes = workers or _cores()
+        processes = workers or usable_cores()
         assignments = prepared.assignments(out, processes)
         trained = train_members(assignments, processes, on_epoch)
         summary = outputs.write(out, prepared, assignments, trained, on_check)
@@ -164,10 +164,6 @@ def _shifts(recipe: Recipe, potential: TrainablePotential, data: TrainingData) -
     places = sorted({place for split in data.splits for place in split.train})
     frames = data.known.at(places)
     return residual_shifts(frames.labels, frames.pretrained)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def usual_folder(recipe: Recipe) -> Path:
