@@ -161,6 +161,12 @@ def test_a_cell_that_takes_too_long_is_ended(files, calculators, tmp_path):
     assert list(run.rows["reason"]) == ["it was not done after 0.00111111 hours (cell_hours)"]
 
 
+def test_a_script_in_the_working_directory_is_not_taken_for_a_package(files, tmp_path, monkeypatch):
+    (tmp_path / "chgnet.py").write_text("raise SystemExit('a script of the user')")
+    monkeypatch.chdir(tmp_path)
+    assert not run_benchmark(spec(files, models={MODEL: {}}, regimes=["zero-shot"]), tmp_path / "out").failed
+
+
 def test_a_benchmark_that_is_stopped_continues(files, calculators, tmp_path):
     """An interrupt ends the cells that run and records none of them as failed."""
     text = spec(files, models={"slow": {"model": "ase:bad_calculators:Slow"}, MODEL: {}}, regimes=["zero-shot"])

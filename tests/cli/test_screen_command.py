@@ -116,6 +116,13 @@ def test_nothing_but_the_results_is_written(screened):
     assert [path.name for path in folder.iterdir()] == ["candidates-screen"]
 
 
+def test_a_script_in_the_working_directory_is_not_taken_for_a_package(tmp_path):
+    (tmp_path / "chgnet.py").write_text("raise SystemExit('a script of the user')")
+    command = [sys.executable, "-P", "-m", "uniscreen", "screen", str(DEMO), "--limit", "2", "--no-relax"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_reasons_are_printed_where_nothing_is_ranked(tmp_path):
     (tmp_path / "wrong.csv").write_text("id,structure\nnowhere,nowhere.cif\n")
     command = [sys.executable, "-m", "uniscreen", "screen", "wrong.csv", "--workers", "1"]

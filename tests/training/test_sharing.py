@@ -81,7 +81,8 @@ print("done")
 @pytest.mark.slow
 def test_a_script_that_is_not_guarded_trains_an_ensemble(train, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
+    (tmp_path / "chgnet.py").write_text("raise SystemExit('not the package')")
     result = subprocess.run(
-        [sys.executable, "script.py", str(train)], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-P", "script.py", str(train)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert result.stdout == "done\n", result.stderr

@@ -146,7 +146,7 @@ class _Processes:
             _end(process)
 
     def _start(self, folder: Path) -> subprocess.Popen[bytes] | None:
-        command = [sys.executable, "-m", "uniscreen.benchmarking.cell", str(folder), *self._options]
+        command = [sys.executable, "-P", "-m", "uniscreen.benchmarking.cell", str(folder), *self._options]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         with self._lock:
             if self._stopped:

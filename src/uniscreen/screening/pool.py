@@ -130,7 +130,7 @@ class WorkerPool:
         }
         with log.open("wb") as stream:
             process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-m", "uniscreen.screening.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "uniscreen.screening.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,

@@ -34,7 +34,7 @@ class Process:
     def __init__(self, work: Callable[[Parent], None]) -> None:
         self.connection, theirs = Pipe()
         self._process = subprocess.Popen(  # noqa: S603  # our own module
-            [sys.executable, "-m", "uniscreen.training.processes", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "uniscreen.training.processes", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env={**os.environ, **ONE_THREAD},
