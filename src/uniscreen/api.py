@@ -65,8 +65,9 @@ def finetune(
     """Train a universal potential further on a system's own calculations; the folder ``out`` is a potential then.
 
     ``recipe`` is a file or the name of one that ships, ``train``, ``validation`` and ``test`` stand in for its files of
-    labelled structures, and ``settings`` for its other values: ``{"optimiser.steps": 500}``. What ``summary.json``
-    holds is returned, such as the ``errors`` of each stage on each set. The same call continues a run that was stopped.
+    labelled structures, and ``settings`` for its other values: ``{"optimiser.steps": 500}``. ``workers`` processes
+    train, one a core by default; the weights do not depend on it. What ``summary.json`` holds is returned, such as the
+    ``errors`` of each stage on each set. The same call continues a run that was stopped.
 
     Raises:
         InputError: the recipe or the data are wrong, or the model cannot be trained.
