@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import os
 import time
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +25,7 @@ from chgnet.trainer import Trainer
 from pymatgen.io.ase import AseAtomsAdaptor
 from torch.utils.data import DataLoader
 
+from uniscreen.machine import usable_cores
 from uniscreen.training.assignment import adapted
 from uniscreen.training.finetuning import prepare
 from uniscreen.training.recipe import checked
@@ -47,7 +47,7 @@ def epoch_of_ours(objective: Objective, batch_size: int) -> float:
 
 
 def loader_of(assignment: Assignment, batch_size: int) -> DataLoader:
-    """The same frames for chgnet, with stresses as it has them: GPa, with compression positive."""
+    """The same frames for chgnet, with stresses as it takes them: kbar, with compression positive."""
     frames = assignment.material.train
     data = StructureData(
         structures=[AseAtomsAdaptor.get_structure(one.atoms) for one in frames],
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     threads = torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     torch.set_num_threads(1)
     split = {"by": "frame", "validation": 1 / given.size}
     data = {"train": str(given.train), "n_train": given.size + 1, "split": split}
