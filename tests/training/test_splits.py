@@ -76,7 +76,7 @@ def test_a_kind_that_only_validates_is_said():
     kinds = frames(["bulk"] * 8 + ["vacancy"] * 4 + ["surface"] * 3)
     found = split(kinds, seed=1)
     (held,) = {kinds[place].group for place in found.validation}
-    assert f"There are 3 groups, of which {held} validates" in unlike_the_others(kinds, found)
+    assert f"There are 3 groups, and all frames of {held} validate" in unlike_the_others(kinds, found)
     many = frames([k // 3 for k in range(15)])
     assert unlike_the_others(many, split(many)) == ""
 

@@ -107,8 +107,8 @@ def unlike_the_others(structures: Sequence[LabelledStructure], found: Split) -> 
     if len(groups) >= FEW_GROUPS:
         return ""
     return (
-        f"There are {len(groups)} groups, of which {', '.join(held)} validates and is not trained on. If groups are "
-        "kinds of structures and not trajectories, data.split.by=stretch validates with the end of each."
+        f"There are {len(groups)} groups, and all frames of {', '.join(held)} validate: none of them trains. If groups "
+        "are kinds of structures and not trajectories, data.split.by=stretch validates with the end of each."
     )
 
 
