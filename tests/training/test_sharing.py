@@ -36,8 +36,9 @@ def recipe(train, **sections):
 
 
 def children():
-    """The processes that this one has started."""
-    return [int(pid) for tasks in Path("/proc/self/task").glob("*/children") for pid in tasks.read_text().split()]
+    """The processes of a training that this one has started."""
+    pids = [int(pid) for tasks in Path("/proc/self/task").glob("*/children") for pid in tasks.read_text().split()]
+    return [pid for pid in pids if b"uniscreen.training.processes" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 @pytest.mark.slow
