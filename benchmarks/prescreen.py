@@ -114,7 +114,7 @@ def replayed(
     for place, k in enumerate(order):
         record = records[k]
         steps, way = record.steps, rule.way
-        rule.begin(k, record.crystal.atoms())
+        rule.begin(k, rule.outlook(record.crystal.atoms()))
         n_atoms, offset = rule.offsets[k]
         end = record.energy / n_atoms + offset
         good = record.status == "ok" and end <= limit

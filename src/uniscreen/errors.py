@@ -11,7 +11,8 @@ UniscreenError
 │   ├── MaterialsProjectError   no key, a refused key, no network, or nothing there of what was asked
 │   └── ResumeError             the output folder belongs to another input or other settings
 ├── BackendError                an isolated backend failed on one batch; the next one gets a new worker
-├── TrainingProcessError        a process that took part in a training has ended; the same call continues
+├── ProcessEndedError           a process beside this one has ended before its work was done
+├── TrainingProcessError        the same of one that took part in a training; the same call continues
 └── StructureError              one structure cannot be evaluated; ``status`` is its row's status
     ├── InvalidStructureError
     ├── UnsupportedElementError
@@ -21,6 +22,7 @@ UniscreenError
 
 from __future__ import annotations
 
+import signal
 from typing import ClassVar
 
 
@@ -66,6 +68,14 @@ class ResumeError(InputError):
 
 class BackendError(UniscreenError):
     """The worker process of an isolated backend failed on one batch."""
+
+
+class ProcessEndedError(UniscreenError):
+    """A process beside this one has ended before its work was done; ``code`` is its exit code, or minus the signal."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}")
+        self.code = code
 
 
 class TrainingProcessError(UniscreenError):

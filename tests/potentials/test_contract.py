@@ -190,7 +190,7 @@ def test_an_unknown_element_is_named_with_its_structure(potential: Potential) ->
     for batch_size in (2, 16):
         with pytest.raises(UnsupportedElementError, match=rf"structure 5 holds Po.*{potential.card.name}"):
             potential.evaluate(structures, batch_size=batch_size)
-    assert potential.unsupported_elements(np.array([84, 29, 118, 84])) == ["Og", "Po"]
+    assert potential.card.unsupported_elements(np.array([84, 29, 118, 84])) == ["Og", "Po"]
 
 
 def test_r2scan_knows_the_elements_with_a_fitted_reference_energy(loaded: Callable[..., Potential]) -> None:

@@ -217,7 +217,7 @@ def test_the_work_of_chgnet_counts_the_angles(loaded: Callable[..., Potential], 
     potential = loaded("chgnet-0.3.0")
     graph = potential.graph([crystals["Na"], crystals["Si"]])
     edges = [int((graph.system[graph.edge_index[0]] == i).sum()) for i in range(2)]
-    assert potential.work(graph).tolist() == [edges[0], edges[1] + WORK_OF_ANGLE * 2 * 12]
+    assert potential.cost.of(graph).tolist() == [edges[0], edges[1] + WORK_OF_ANGLE * 2 * 12]
 
 
 class FullMemory(LennardJones):

@@ -70,7 +70,7 @@ def test_the_rule_leaves_out_the_longest_twentieth_of_the_ways():
 def test_too_small_a_pilot_stops_nothing():
     pilot = [relaxed([(0.1, 1.0), (0.0, 0.01)])] * (LEAST_FINISHED - 1)
     rule = StopRule.learned(pilot, CHGNET, ELEMENTS, 0.1)
-    rule.begin(0, bulk("Al"))
+    rule.begin(0, rule.outlook(bulk("Al")))
     assert rule.watch(0, 0, 1e6, 0.06) == ""
     assert json.dumps(rule.summary(), allow_nan=False)
     assert StopRule.learned([*pilot, pilot[0]], CHGNET, ELEMENTS, 0.1).way == pytest.approx(0.1)
@@ -78,7 +78,7 @@ def test_too_small_a_pilot_stops_nothing():
 
 def test_what_can_still_come_to_within_the_limit_goes_on():
     rule = StopRule(keep_below=0.1, references=ELEMENTS, raw=False, way=0.5, n_finished=100)
-    rule.begin(3, bulk("Al") * (1, 1, 2))
+    rule.begin(3, rule.outlook(bulk("Al") * (1, 1, 2)))
     on_hull = 2 * ELEMENTS.terminals["Al"].energy
     assert rule.watch(3, 0, on_hull + 2 * 0.599, 1.0) == ""
     assert rule.watch(3, 1, on_hull + 2 * 0.601, 1.0) == (
@@ -93,7 +93,7 @@ def test_what_can_still_come_to_within_the_limit_goes_on():
 def test_what_has_no_hull_is_not_stopped():
     references = replace(ELEMENTS, entries=tuple(e for e in ELEMENTS.entries if e.entry_id != "element-Cl"))
     rule = StopRule(keep_below=0.0, references=references, raw=False, way=0.0, n_finished=100)
-    rule.begin(0, bulk("NaCl", "rocksalt", a=5.6))
+    rule.begin(0, rule.outlook(bulk("NaCl", "rocksalt", a=5.6)))
     assert rule.watch(0, 0, 1e6, 1.0) == ""
     rule.end(0)
 
@@ -103,7 +103,7 @@ def test_raw_energies_are_corrected_before_they_meet_the_hull():
     correction = correction_of(oxide, 0.0).total
     assert correction < -0.5
     rule = StopRule(keep_below=0.0, references=ELEMENTS, raw=True, way=0.0, n_finished=100)
-    rule.begin(0, oxide)
+    rule.begin(0, rule.outlook(oxide))
     at_hull = sum(ELEMENTS.terminals[element].energy for element in ("Mg", "O")) - correction
     assert rule.watch(0, 0, at_hull - 1e-6, 1.0) == ""
     assert rule.watch(0, 0, at_hull + 1e-6, 1.0)
@@ -111,7 +111,7 @@ def test_raw_energies_are_corrected_before_they_meet_the_hull():
 
 def test_the_pilot_takes_down_each_step_once():
     pilot = Pilot()
-    pilot.begin(5, bulk("Al"))
+    pilot.begin(5, None)
     for n_steps, energy in ((0, 1.0), (1, 0.5), (1, 0.5), (2, 900.0), (0, 1.0), (1, 0.7)):  # begins anew after 2 steps
         assert pilot.watch(5, n_steps, energy, 0.1) == ""
     assert pilot.end(5) == [(1.0, 0.1), (0.7, 0.1)]

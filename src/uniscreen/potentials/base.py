@@ -6,16 +6,17 @@ import itertools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from ase.data import atomic_numbers, chemical_symbols
 
 from uniscreen.errors import IsolatedAtomsError, UnsupportedElementError
+from uniscreen.potentials.cost import Cost
 from uniscreen.structures.graph import AtomicGraph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from ase import Atoms
     from torch import Tensor
 
@@ -62,9 +63,10 @@ class Potential(ABC):
     def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
         """Evaluate a batch built with this potential's cutoff and checked by ``check``. Does not change the graph."""
 
-    def work(self, graph: AtomicGraph) -> Tensor:
-        """(B,) how much time and memory evaluating each system takes, about, in those of an edge in CHGNet."""
-        return torch.bincount(graph.system[graph.edge_index[0]], minlength=graph.n_systems)
+    @property
+    def cost(self) -> Cost:
+        """What evaluating a system takes."""
+        return Cost()
 
     def graph(self, structures: Sequence[Atoms]) -> AtomicGraph:
         """Build the batch that this potential evaluates, on its device.
@@ -95,10 +97,6 @@ class Potential(ABC):
         from uniscreen.potentials.calculator import PotentialCalculator
 
         return PotentialCalculator(self)
-
-    def unsupported_elements(self, numbers: np.ndarray) -> list[str]:
-        """Chemical symbols among the atomic numbers that the model was not trained on, sorted."""
-        return sorted({chemical_symbols[n] for n in np.unique(numbers)} - self.card.elements)
 
     def check(self, graph: AtomicGraph, *, first: int = 0) -> None:
         """Raise the StructureError of the first system that cannot be evaluated; systems count from ``first``."""

@@ -14,6 +14,8 @@ from uniscreen.errors import InputError, UnknownModelError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    import numpy as np
+
 Functional = Literal["PBE", "r2SCAN", "PBE-54", "PBE-noU", "unknown"]
 EnergyConvention = Literal["raw", "MP2020-corrected"]
 
@@ -68,6 +70,12 @@ class ModelCard:
         """The card as plain values: sets of symbols are sorted lists."""
         sets = {"elements": sorted(self.elements), "tuned_elements": sorted(self.tuned_elements)}
         return asdict(self) | sets | {"aliases": list(self.aliases)}
+
+    def unsupported_elements(self, numbers: np.ndarray) -> list[str]:
+        """Chemical symbols among the atomic numbers that the model was not trained on, sorted."""
+        from ase.data import chemical_symbols
+
+        return sorted({chemical_symbols[n] for n in set(numbers.tolist())} - self.elements)
 
     def require_match(self, elements: Collection[str], cutoff: float) -> None:
         """Raise InputError unless weights know the card's elements (by symbol) and have its cutoff (Å)."""

@@ -12,6 +12,7 @@ from uniscreen.potentials import chgnet_network
 from uniscreen.potentials.base import Prediction
 from uniscreen.potentials.chgnet_export import CHGNetExporter
 from uniscreen.potentials.chgnet_graph import BondGraph
+from uniscreen.potentials.cost import Cost
 from uniscreen.potentials.trainable import TrainablePotential, by_atomic_number
 
 if TYPE_CHECKING:
@@ -76,13 +77,10 @@ class CHGNetPotential(TrainablePotential):
         """What writes it for chgnet."""
         return CHGNetExporter(self.model, self._references)
 
-    def work(self, graph: AtomicGraph) -> Tensor:
-        """Edges, and the ordered pairs of short ones at each atom, which take WORK_OF_ANGLE as much."""
-        centre = graph.edge_index[0]
-        short = graph.edge_vectors.detach().norm(dim=1) < self.bond_cutoff
-        degree = torch.bincount(centre[short], minlength=len(graph.numbers))
-        angles = torch.zeros_like(graph.ptr[1:]).index_add(0, graph.system, degree * (degree - 1))
-        return super().work(graph) + WORK_OF_ANGLE * angles
+    @property
+    def cost(self) -> Cost:
+        """Edges and angles."""
+        return Cost(angle=WORK_OF_ANGLE, angle_cutoff=self.bond_cutoff)
 
     def predict(self, graph: AtomicGraph) -> Prediction:
         """Evaluate CHGNet's layers on the batch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from uniscreen.potentials import m3gnet_network
+from uniscreen.potentials.cost import Cost
 from uniscreen.potentials.matgl_model import MatglPotential, prepared
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ class M3GNetPotential(MatglPotential):
         "readout": ("final_layer",),
     }
 
-    def work(self, graph: AtomicGraph) -> Tensor:
+    @property
+    def cost(self) -> Cost:
         """Edges, in those of CHGNet."""
-        return WORK_OF_EDGE * super().work(graph)
+        return Cost(edge=WORK_OF_EDGE)
 
     @staticmethod
     def build(architecture: Mapping[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from uniscreen.errors import InputError
 from uniscreen.potentials import mace_architecture
 from uniscreen.potentials.base import Evaluation, Prediction
 from uniscreen.potentials.cards import ModelCard
+from uniscreen.potentials.cost import Cost
 from uniscreen.potentials.mace_export import MACEExporter
 from uniscreen.potentials.mace_modules import streamlined
 from uniscreen.potentials.mace_package import quietly_and_without_traces
@@ -94,9 +95,10 @@ class MACEPotential(TrainablePotential):
         """What writes it for mace."""
         return MACEExporter(self.model, tuple(_heads(self.model)), self.head, self._references)
 
-    def work(self, graph: AtomicGraph) -> Tensor:
+    @property
+    def cost(self) -> Cost:
         """Edges, which take up more of a cache than those of CHGNet."""
-        return WORK_OF_EDGE * super().work(graph)
+        return Cost(edge=WORK_OF_EDGE)
 
     def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
         """As every potential, but on the faster network while that has the same weights."""

@@ -54,7 +54,7 @@ class Batch:
 
     @property
     def work(self) -> float:
-        """What one evaluation takes; see ``Potential.work``."""
+        """What one evaluation takes; see ``Potential.cost``."""
         return sum(system.work for system in self.systems)
 
     def select(self, keep: Sequence[bool]) -> Batch:

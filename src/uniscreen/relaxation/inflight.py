@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_WORK = {"cpu": 8_000, "cuda": 1_000_000}
-"""The work that one evaluation may take, by device; see ``Potential.work``. A larger batch is no faster on a CPU, whose
+"""The work that one evaluation may take, by device; see ``Potential.cost``. A larger batch is no faster on a CPU, whose
 cache it leaves. On CUDA it is where the limit begins, and memory may lower it."""
 
 
@@ -69,7 +69,7 @@ class InFlightRelaxer:
         batch = Batch.of(System(0, atoms, 0.0), OPTIMISERS[self.settings.optimiser], self.potential.device)
         _, positions, cells = batch.geometry.deformed()
         try:
-            return float(self.potential.work(batch.graph(positions, cells, self.potential.card.cutoff))[0])
+            return float(self.potential.cost.of(batch.graph(positions, cells, self.potential.card.cutoff))[0])
         except Exception:  # e.g. a cell without a volume; ``step`` will say so
             return 0.0
 
@@ -298,7 +298,7 @@ def relax(
     results: dict[int, Relaxation] = {}
     waiting = []
     for key, atoms in reversed(list(enumerate(structures))):
-        if unknown := potential.unsupported_elements(atoms.numbers):
+        if unknown := potential.card.unsupported_elements(atoms.numbers):
             reason = f"{potential.card.name} was not trained on {', '.join(unknown)}"
             results[key] = Relaxation(key, "unsupported_element", reason, atoms, 0)
         else:

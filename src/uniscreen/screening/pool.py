@@ -13,8 +13,9 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import InputError, UniscreenError
+from uniscreen.screening.desks import assistants_beside
 from uniscreen.screening.prescreen import Watcher
-from uniscreen.screening.protocol import Done, Failure, Ready, Start, Unit
+from uniscreen.screening.protocol import MAX_CRASHES, Done, Failure, Ready, Start, Unit
 from uniscreen.screening.record import Record
 from uniscreen.screening.store import RECORDS, RecordWriter
 from uniscreen.screening.stored import StoredRecords
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
     from uniscreen.screening.settings import ScreenSettings
     from uniscreen.screening.store import RunStore
-
-MAX_CRASHES = 3
-"""A candidate that was under way in this many dying workers, the last time alone, is set aside."""
 
 WINDOW = {"cpu": 6, "cuda": 512}
 """Units that a worker may hold: enough to fill a batch, few enough to leave none idle at the end."""
@@ -60,6 +58,7 @@ class WorkerPool:
         self.watcher = watcher or Watcher()
         self.n_workers = n_workers
         self.window = 2 if settings.deterministic else WINDOW[device]
+        self.assistants = assistants_beside(n_workers) if device == "cuda" and not settings.deterministic else 0
         self.crashes = store.crashes()
         self._workers: list[_Worker] = []
         self._source: Iterator[Unit] = iter(())
@@ -116,7 +115,7 @@ class WorkerPool:
         self._workers += started
         for worker in started:  # when all are on their way: a large watcher is sent only as fast as it is read
             with suppress(BrokenPipeError, ConnectionResetError):
-                worker.connection.send(Start(self.settings, worker.part, self.watcher))
+                worker.connection.send(Start(self.settings, worker.part, self.watcher, self.assistants))
 
     def _start(self) -> _Worker:
         ours, theirs = Pipe()

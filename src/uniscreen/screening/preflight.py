@@ -13,7 +13,7 @@ from uniscreen.structures.graph import AtomicGraph
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from uniscreen.potentials.base import Potential
+    from uniscreen.potentials.cards import ModelCard
 
 MIN_VOLUME_PER_ATOM = 1.0
 """Å³. Diamond, the densest solid at ambient pressure, has 5.7."""
@@ -22,16 +22,15 @@ MIN_PLANE_SPACING = 0.1
 """Å. In a flatter cell the periodic images within the cutoff could not be enumerated."""
 
 
-def preflight(atoms: Atoms, potential: Potential) -> None:
-    """Check that the potential can be asked about these atoms.
+def preflight(atoms: Atoms, card: ModelCard) -> AtomicGraph:
+    """Check that the model can be asked about these atoms; returns their neighbours, which are searched for here.
 
     Raises:
         UnsupportedElementError: an element that the model was not trained on.
         InvalidStructureError: two atoms on top of each other, or a cell that is nearly flat.
         IsolatedAtomsError: an atom without a neighbour within the model's cutoff.
     """
-    card = potential.card
-    if unknown := potential.unsupported_elements(atoms.numbers):
+    if unknown := card.unsupported_elements(atoms.numbers):
         raise UnsupportedElementError(f"{card.name} was not trained on {', '.join(unknown)}")
     volume = atoms.get_volume() / len(atoms)
     if volume < MIN_VOLUME_PER_ATOM:
@@ -53,3 +52,4 @@ def preflight(atoms: Atoms, potential: Potential) -> None:
         )
     for reason in isolated_atoms(graph).values():
         raise IsolatedAtomsError(reason)
+    return graph

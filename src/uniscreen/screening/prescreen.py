@@ -51,8 +51,12 @@ QUANTILE = 0.95
 class Watcher:
     """What looks on while candidates are relaxed, in a worker; this one does nothing. It is sent there pickled."""
 
-    def begin(self, key: int, atoms: Atoms) -> None:
-        """A candidate will be relaxed, known by its place in the input."""
+    def outlook(self, atoms: Atoms) -> Any:  # noqa: ARG002
+        """What is to be known of a candidate before it is relaxed; asked of a copy, perhaps in another process."""
+        return None
+
+    def begin(self, key: int, outlook: Any) -> None:
+        """A candidate will be relaxed, known by its place in the input; ``outlook`` is that of its atoms."""
 
     def watch(self, key: int, n_steps: int, energy: float, residual: float) -> str:  # noqa: ARG002
         """Told of each step; what is returned is the reason to stop there. See ``relaxation.result.Watch``."""
@@ -73,7 +77,7 @@ class Pilot(Watcher):
 
     steps: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
 
-    def begin(self, key: int, atoms: Atoms) -> None:  # noqa: ARG002
+    def begin(self, key: int, outlook: Any) -> None:  # noqa: ARG002
         """Start with nothing."""
         self.steps[key] = []
 
@@ -115,13 +119,19 @@ class StopRule(Watcher):
         way = float(np.quantile(ways, QUANTILE, method="higher")) if enough else math.inf
         return cls(keep_below, references, required_correction(card) is CorrectionScheme.MP2020, way, len(ways))
 
-    def begin(self, key: int, atoms: Atoms) -> None:
-        """Find the hull at the candidate's composition; one without a hull there is not stopped."""
+    def outlook(self, atoms: Atoms) -> tuple[int, float] | None:
+        """The candidate's number of atoms and its offset, by the hull at its composition; None without a hull there."""
         counts = atoms.symbols.formula.count()
         on_hull = self._hull.energy_per_atom({symbol: float(n) for symbol, n in counts.items()})
-        if on_hull is not None:
-            correction = correction_of(atoms, 0.0).total if self.raw else 0.0
-            self.offsets[key] = len(atoms), correction / len(atoms) - on_hull
+        if on_hull is None:
+            return None
+        correction = correction_of(atoms, 0.0).total if self.raw else 0.0
+        return len(atoms), correction / len(atoms) - on_hull
+
+    def begin(self, key: int, outlook: tuple[int, float] | None) -> None:
+        """Keep it; one without a hull is not stopped."""
+        if outlook is not None:
+            self.offsets[key] = outlook
 
     def watch(self, key: int, n_steps: int, energy: float, residual: float) -> str:  # noqa: ARG002
         """Stop it if all that it can gain would leave it above the limit."""

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from uniscreen.structures.candidate import Candidate
 
 
+MAX_CRASHES = 3
+"""A candidate that was under way in this many dying processes, the last time alone, is set aside."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A unit of work: candidates with their places in the input. It is recorded whole."""
@@ -59,11 +63,12 @@ def units_left(
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Parent to worker, once: what to load, where to record, and what looks on."""
+    """Parent to worker, once: what to load, where to record, what looks on, and the processes to have beside it."""
 
     settings: ScreenSettings
     part: Path
     watcher: Watcher
+    assistants: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections import deque
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from uniscreen.errors import UniscreenError
+from uniscreen.errors import InputError, UniscreenError
 from uniscreen.relaxation.inflight import MAX_WORK
 from uniscreen.screening.batch_limit import keep_limit, known_limit
 from uniscreen.screening.committer import Committer
@@ -35,7 +35,7 @@ class _Worker:
         potential = _load(start)
         self.records = start.part.parent
         limit = None if self.deterministic else known_limit(self.records, potential.device)
-        self.evaluator = CandidateEvaluator(potential, start.settings, limit, start.watcher)
+        self.evaluator = CandidateEvaluator(potential, start.settings, limit, start.watcher, start.assistants)
         writer = RecordWriter(start.part, reserved=True)
         self.committer = Committer(writer, self._leave_if_orphaned, self._report, self._end)
         self.unit_of: dict[int, int] = {}
@@ -58,8 +58,7 @@ class _Worker:
         waiting, records = deque(unit.candidates), []
         while waiting or not self.evaluator.idle:
             while waiting and self.evaluator.wants_more:
-                if (record := self.evaluator.add(*waiting.popleft())) is not None:
-                    records.append(record)
+                self.evaluator.add(*waiting.popleft())
             records += self._step()
             self._leave_if_orphaned()
         self.committer.put(unit.number, sorted(records, key=lambda record: record.index))
@@ -70,8 +69,7 @@ class _Worker:
             unit: Unit = self.connection.recv()
             for index, candidate in unit.candidates:
                 self.unit_of[index] = unit.number
-                if (record := self.evaluator.add(index, candidate)) is not None:
-                    self.committer.put(self.unit_of.pop(index), [record])
+                self.evaluator.add(index, candidate)
         for record in self._step():
             self.committer.put(self.unit_of.pop(record.index), [record])
         self._leave_if_orphaned()
@@ -146,6 +144,9 @@ def main() -> int:
         worker.run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return 0
+    except UniscreenError as error:  # no candidate can be evaluated any more
+        connection.send(Failure(str(error), isinstance(error, InputError)))
+        raise
     return 1
 
 

@@ -98,7 +98,7 @@ def _evaluated(potential: Potential, data: LabelledData, left_out: list[str]) ->
     """
     unknown: dict[str, str] = {}
     for one in data.structures:
-        for symbol in potential.unsupported_elements(one.atoms.numbers):
+        for symbol in potential.card.unsupported_elements(one.atoms.numbers):
             unknown.setdefault(symbol, one.place)
     if unknown:
         (symbol, place), *others = unknown.items()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uniscreen.training.assignment import adapted
 from uniscreen.training.checkpoints import Checkpoint
 from uniscreen.training.loop import Trainer
-from uniscreen.training.processes import Process
+from uniscreen.training.process import TrainingProcess
 from uniscreen.training.sharing import SharedObjective
 from uniscreen.training.strategies import Adaptation
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from multiprocessing.connection import Connection
 
+    from uniscreen.processes import Parent
     from uniscreen.training.assignment import Assignment
     from uniscreen.training.checkpoints import State
-    from uniscreen.training.processes import Parent
 
 
 class Epoch(NamedTuple):
@@ -44,11 +44,11 @@ def train_members(assignments: Sequence[Assignment], at_once: int, on_epoch: Cal
     if len(assignments) == 1:
         return [train_member(assignments[0], on_epoch)]
     waiting, trained = deque(assignments), list[Trained]()
-    running: dict[Connection, Process] = {}
+    running: dict[Connection, TrainingProcess] = {}
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                process = Process(_train_apart)
+                process = TrainingProcess(_train_apart)
                 process.send(waiting.popleft())
                 running[process.connection] = process
             ready = wait(running)

@@ -12,7 +12,7 @@ import torch
 
 from uniscreen.training.assignment import adapted
 from uniscreen.training.objective import Objective
-from uniscreen.training.processes import Process
+from uniscreen.training.process import TrainingProcess
 from uniscreen.training.strategies import Adaptation
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from uniscreen.potentials.base import SystemResult
     from uniscreen.potentials.trainable import TrainablePotential
+    from uniscreen.processes import Parent
     from uniscreen.training.assignment import Assignment
     from uniscreen.training.objective import Sample, Totals
-    from uniscreen.training.processes import Parent
 
 Found = TypeVar("Found")
 
@@ -50,7 +50,7 @@ class SharedObjective(Objective):
         super().__init__(potential, adaptation.parameters, assignment.recipe.loss, assignment.material)
         largest = sorted(self.train, key=lambda one: -one.n_edges)[: assignment.recipe.optimiser.batch_size]
         n_processes = min(assignment.processes, len(self.passes(largest))) if potential.device.type == "cpu" else 1
-        self._helpers = [Process(_help) for _ in range(n_processes - 1)]
+        self._helpers = [TrainingProcess(_help) for _ in range(n_processes - 1)]
         for helper in self._helpers:
             helper.send(assignment)
 

@@ -1,10 +1,9 @@
-"""Processes of our own that a training runs beside itself, and the pipe of pickled messages between the two."""
+"""Processes of our own beside this one, and the pipe of pickled messages between the two."""
 
 from __future__ import annotations
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -14,30 +13,28 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from uniscreen.errors import TrainingProcessError, UniscreenError
+from uniscreen.errors import ProcessEndedError, UniscreenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class Process:
-    """An interpreter that runs a function of ours, ``work(parent)``; it is ended with the object.
+    """An interpreter that runs a function of ours, ``work(parent)``, with one thread; it is ended with the object.
 
-    It imports this package alone, not the script that trains, and is in a session of its own: Ctrl-C is for its parent.
-    Its ``connection`` is there to be waited for.
+    It imports this package alone, not the script that called it, and is in a session of its own: Ctrl-C is for its
+    parent. Its ``connection`` is there to be waited for; ``environment`` are variables to add to those of this process.
     """
 
-    def __init__(self, work: Callable[[Parent], None]) -> None:
+    def __init__(self, work: Callable[[Parent], None], environment: Mapping[str, str] | None = None) -> None:
         self.connection, theirs = Pipe()
         self._process = subprocess.Popen(  # noqa: S603  # our own module
-            [sys.executable, "-P", "-m", "uniscreen.training.processes", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "uniscreen.processes", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **ONE_THREAD},
+            env={**os.environ, **ONE_THREAD, **(environment or {})},
             start_new_session=True,
         )
         theirs.close()
@@ -55,12 +52,12 @@ class Process:
         """The next message of the process; an error that it sent is raised.
 
         Raises:
-            TrainingProcessError: it has ended.
+            ProcessEndedError: it has ended.
         """
         try:
             message = pickle.loads(self.connection.recv_bytes())  # noqa: S301  # from our own process
         except (EOFError, ConnectionResetError):
-            raise TrainingProcessError(f"{_death(self._process)} The same command continues.") from None
+            raise ProcessEndedError(self._process.wait()) from None
         if isinstance(message, UniscreenError):
             raise message
         return message
@@ -95,15 +92,6 @@ def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
     process.wait()
 
 
-def _death(process: subprocess.Popen[bytes]) -> str:
-    """How a process ended, as a sentence."""
-    code = process.wait()
-    if code == -signal.SIGKILL:
-        return "A process of the training was killed, as happens when memory runs out; --workers 1 takes the least."
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    return f"A process of the training {how}; what it wrote to standard error says why."
-
-
 def _leave_if_orphaned(parent: int) -> None:
     """End at once when the parent is gone: the same command may continue its run already."""
     while os.getppid() == parent:
@@ -112,8 +100,7 @@ def _leave_if_orphaned(parent: int) -> None:
 
 
 def main() -> None:
-    """Do the work that the parent sends, with one thread."""
-    torch.set_num_threads(1)
+    """Do the work that the parent sends."""
     parent = Parent(Connection(int(sys.argv[1])))
     threading.Thread(target=_leave_if_orphaned, args=(os.getppid(),), daemon=True).start()
     try:

@@ -1,0 +1,162 @@
+"""Where casework is done: in the worker's own process, or in others beside it.
+
+On a CPU the model is what takes the time. On a GPU an evaluation is over sooner than what is done for a candidate
+before and after it (about 18 ms for one of 8 atoms, most of it space groups), so other processes do that.
+"""
+
+from __future__ import annotations
+
+import threading
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from uniscreen.errors import ProcessEndedError, UniscreenError
+from uniscreen.machine import usable_cores
+from uniscreen.processes import Process
+from uniscreen.screening.casework import Casework, Prepared
+from uniscreen.screening.protocol import MAX_CRASHES
+from uniscreen.screening.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uniscreen.processes import Parent
+    from uniscreen.relaxation.result import Relaxation
+    from uniscreen.screening.record import Steps
+    from uniscreen.structures.candidate import Candidate
+
+MOST_ASSISTANTS = 12
+"""A worker on one GPU cannot use more; each holds some 400 MB of imported packages."""
+
+Outcome = Prepared | Record
+
+
+class Desk(Protocol):
+    """Casework is handed in one by one; ``collect`` gives what has come of it by now, in any order."""
+
+    at_hand: int
+    """How many candidates should be prepared, or on the way to it, before there is room to relax them."""
+
+    def prepare(self, index: int, candidate: Candidate) -> None:
+        """Have a candidate prepared."""
+
+    def finish(self, prepared: Prepared, relaxation: Relaxation, steps: Steps | None) -> None:
+        """Have the record of a relaxed candidate made."""
+
+    def collect(self, *, wait: bool) -> list[Outcome]:
+        """What is done; with ``wait``, at least one outcome of what was handed in."""
+
+
+class OwnDesk:
+    """Does it at once."""
+
+    at_hand = 0
+
+    def __init__(self, casework: Casework) -> None:
+        self._casework = casework
+        self._done: list[Outcome] = []
+
+    def prepare(self, index: int, candidate: Candidate) -> None:
+        """Prepare it."""
+        self._done.append(self._casework.prepare(index, candidate))
+
+    def finish(self, prepared: Prepared, relaxation: Relaxation, steps: Steps | None) -> None:
+        """Make its record."""
+        self._done.append(self._casework.finish(prepared, relaxation, steps))
+
+    def collect(self, *, wait: bool) -> list[Outcome]:  # noqa: ARG002  # nothing is ever under way
+        """What was handed in since."""
+        done, self._done = self._done, []
+        return done
+
+
+class _Task(NamedTuple):
+    """A call of casework, and the candidate that it is for."""
+
+    place: int
+    id: str
+    call: str
+    arguments: tuple[Any, ...]
+
+
+class Assistants:
+    """Processes that do casework, each with a thread here that hands it one task at a time.
+
+    One that dies is replaced, and the candidate that it was busy with tried again, up to MAX_CRASHES times.
+    """
+
+    at_hand = 128
+
+    def __init__(self, casework: Casework, n_processes: int) -> None:
+        self._casework = casework
+        self._tasks: SimpleQueue[_Task] = SimpleQueue()
+        self._done: SimpleQueue[Outcome | Exception] = SimpleQueue()
+        for _ in range(n_processes):
+            threading.Thread(target=self._run, daemon=True).start()
+
+    def prepare(self, index: int, candidate: Candidate) -> None:
+        """Have a candidate prepared."""
+        self._tasks.put(_Task(index, candidate.id, "prepare", (index, candidate)))
+
+    def finish(self, prepared: Prepared, relaxation: Relaxation, steps: Steps | None) -> None:
+        """Have the record of a relaxed candidate made."""
+        self._tasks.put(_Task(prepared.index, prepared.id, "finish", (prepared, relaxation, steps)))
+
+    def collect(self, *, wait: bool) -> list[Outcome]:
+        """What is done; with ``wait``, at least one outcome.
+
+        Raises:
+            UniscreenError: a process could not be started.
+        """
+        done: list[Outcome] = []
+        try:
+            while True:
+                outcome = self._done.get(block=wait and not done)
+                if isinstance(outcome, Exception):
+                    raise outcome
+                done.append(outcome)
+        except Empty:
+            return done
+
+    def _run(self) -> None:
+        """The thread of one process."""
+        try:
+            process = self._start()
+            while True:
+                task = self._tasks.get()
+                for crashes in range(1, MAX_CRASHES + 1):
+                    process.send(task)
+                    try:
+                        outcome = process.receive()
+                        break
+                    except ProcessEndedError:
+                        process = self._start()
+                        reason = f"a process that worked on this candidate died {crashes} times"
+                        outcome = Record(task.place, task.id, "worker_crash", reason)
+                self._done.put(outcome)
+        except Exception as error:  # there is no caller that it could reach
+            self._done.put(error)
+
+    def _start(self) -> Process:
+        process = Process(_assist, {"CUDA_VISIBLE_DEVICES": ""})
+        process.send(self._casework)
+        try:
+            process.receive()
+        except ProcessEndedError as error:
+            raise UniscreenError(f"A process beside the worker {error} before it was ready.") from None
+        return process
+
+
+def _assist(parent: Parent) -> None:
+    """Do casework in a process of its own until the parent wants nothing more."""
+    casework: Casework = parent.receive()
+    calls: dict[str, Callable[..., Outcome]] = {"prepare": casework.prepare, "finish": casework.finish}
+    parent.send(None)  # it is ready
+    while True:
+        task: _Task = parent.receive()
+        parent.send(calls[task.call](*task.arguments))
+
+
+def assistants_beside(n_workers: int) -> int:
+    """How many each of the workers may have: the cores that these leave."""
+    return min(MOST_ASSISTANTS, max(0, usable_cores() - n_workers) // n_workers)
