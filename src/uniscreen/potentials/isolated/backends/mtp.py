@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,8 +74,18 @@ def train(training: Training) -> tuple[str, float]:
         intermediate.unlink()
     data.optimized = ["moment_coeffs", "species_coeffs", "radial_coeffs"]
     fit = Fit(data, labelled_atoms(training.frames), parameters)
+
+    def stop_when_late(_: Any) -> None:
+        if time.monotonic() > training.deadline:
+            raise StopIteration
+
     found = least_squares(
-        fit.residuals, data.parameters, fit.jacobian, x_scale="jac", max_nfev=parameters["max_iterations"]
+        fit.residuals,
+        data.parameters,
+        fit.jacobian,
+        x_scale="jac",
+        max_nfev=parameters["max_iterations"],
+        callback=stop_when_late,
     )
     print(found.message)  # noqa: T201  # the log
     data.parameters = found.x
