@@ -12,8 +12,8 @@ from ase.io import write
 import uniscreen
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
+@pytest.fixture(scope="module", params=[0, 2], ids=["one process", "casework in two more"])
+def results(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("hostile")
     nacl = bulk("NaCl", "rocksalt", a=5.6)
     write(folder / "good.cif", nacl)
@@ -50,7 +50,9 @@ def results(tmp_path_factory):
     table = pd.DataFrame({"id": list(rows), "structure": list(rows.values()), "note": "=1+1"})
     table.to_csv(folder / "hostile.csv", index=False)
     out = folder / "out"
-    return uniscreen.screen(folder / "hostile.csv", out=out).set_index("id"), out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uniscreen.screening.pool.assistants_beside", lambda n_workers, device: request.param)
+        return uniscreen.screen(folder / "hostile.csv", out=out).set_index("id"), out
 
 
 @pytest.mark.parametrize(

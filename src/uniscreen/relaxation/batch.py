@@ -43,11 +43,12 @@ class Batch:
     optimiser: OptimiserState
 
     @classmethod
-    def of(cls, system: System, optimiser: type[OptimiserState], device: torch.device) -> Batch:
-        """One system as it is given."""
-        geometry = Geometry.of([system.atoms], device)
-        fresh = optimiser.fresh(len(system.atoms), 1, geometry.reference, cautious=system.cautious)
-        return cls((system,), geometry, fresh)
+    def of(cls, systems: Sequence[System], optimiser: type[OptimiserState], device: torch.device) -> Batch:
+        """Systems as they are given, all on their first way or all cautious."""
+        geometry = Geometry.of([system.atoms for system in systems], device)
+        n_atoms = len(geometry.system)
+        fresh = optimiser.fresh(n_atoms, len(systems), geometry.reference, cautious=systems[0].cautious)
+        return cls(tuple(systems), geometry, fresh)
 
     def __len__(self) -> int:
         return len(self.systems)

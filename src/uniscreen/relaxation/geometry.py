@@ -37,7 +37,7 @@ class Geometry:
     def of(cls, structures: Sequence[Atoms], device: torch.device) -> Geometry:
         """Structures as they are given."""
         cells = torch.as_tensor(np.stack([a.cell.array for a in structures]), device=device)
-        counts = torch.tensor([len(a) for a in structures], device=device)
+        system = np.repeat(np.arange(len(structures)), [len(a) for a in structures])
         return cls(
             reference=torch.as_tensor(np.concatenate([a.positions for a in structures]), device=device),
             log_strain=torch.zeros_like(cells),
@@ -45,7 +45,7 @@ class Geometry:
             volumes0=torch.linalg.det(cells).abs(),
             numbers=torch.as_tensor(np.concatenate([a.numbers for a in structures]), device=device),
             pbc=torch.as_tensor(np.stack([a.pbc for a in structures]), device=device),
-            system=torch.repeat_interleave(counts),
+            system=torch.as_tensor(system, device=device),
         )
 
     def select(self, atoms: Tensor, systems: Tensor) -> Geometry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections import deque
@@ -59,14 +60,15 @@ class InFlightRelaxer:
         self.watch = watch
         self.limit = MAX_WORK[potential.device.type] if limit is None else limit
         self._batch: Batch | None = None
+        self._entering: list[System] = []
         self._waiting: deque[Batch] = deque()
 
     def __len__(self) -> int:
-        return len(self._waiting) + (0 if self._batch is None else len(self._batch))
+        return len(self._waiting) + len(self._entering) + (0 if self._batch is None else len(self._batch))
 
     def work(self, atoms: Atoms) -> float:
         """What evaluating these atoms takes; 0 for those that have no graph, as they will end at once."""
-        batch = Batch.of(System(0, atoms, 0.0), OPTIMISERS[self.settings.optimiser], self.potential.device)
+        batch = Batch.of([System(0, atoms, 0.0)], OPTIMISERS[self.settings.optimiser], self.potential.device)
         _, positions, cells = batch.geometry.deformed()
         try:
             return float(self.potential.cost.of(batch.graph(positions, cells, self.potential.card.cutoff))[0])
@@ -77,14 +79,18 @@ class InFlightRelaxer:
         """Whether a system that takes this much work fits; an empty relaxer takes any."""
         if self._waiting:
             return False
-        return self._batch is None or self._batch.work + work <= self.limit
+        held = sum(system.work for system in self._entering) + (0.0 if self._batch is None else self._batch.work)
+        return not len(self) or held + work <= self.limit
 
     def add(self, key: int, atoms: Atoms, work: float) -> None:
         """Put a system into the batch. It must be periodic and hold only elements that the potential knows."""
-        self._put(System(key, atoms, work))
+        self._entering.append(System(key, atoms, work))
 
-    def _put(self, system: System) -> None:
-        self._join(Batch.of(system, OPTIMISERS[self.settings.optimiser], self.potential.device))
+    def _enter(self) -> None:
+        """Put those that were added into the batch, at once: each time that it grows takes some time on a GPU."""
+        for _, systems in itertools.groupby(self._entering, lambda system: system.cautious):
+            self._join(Batch.of([*systems], OPTIMISERS[self.settings.optimiser], self.potential.device))
+        self._entering.clear()
 
     def _join(self, other: Batch) -> None:
         self._batch = other if self._batch is None else self._batch.append(other)
@@ -93,9 +99,10 @@ class InFlightRelaxer:
         """Evaluate the systems once, move those that are not done, and return those that are."""
         while self._waiting and (self._batch is None or self._batch.work + self._waiting[0].work <= self.limit):
             self._join(self._waiting.popleft())
+        self._enter()
         ended = self._eject_broken_geometries()
         if self._batch is None:
-            return ended + self.step() if self._waiting else ended
+            return ended + self.step() if self._waiting or self._entering else ended
         batch = self._batch
         try:
             return ended + self._evaluate(batch)
@@ -180,8 +187,7 @@ class InFlightRelaxer:
         return system.n_steps > 0 and not system.cautious and OPTIMISERS[self.settings.optimiser].has_cautious_way
 
     def _begin_anew(self, systems: Iterable[System]) -> None:
-        for system in systems:
-            self._put(System(system.key, system.atoms, system.work, cautious=True))
+        self._entering += [System(system.key, system.atoms, system.work, cautious=True) for system in systems]
 
     def _eject_broken_geometries(self) -> list[Relaxation]:
         if self._batch is None:
@@ -235,13 +241,15 @@ class InFlightRelaxer:
             alone = InFlightRelaxer(self.potential, self.settings, self.limit, self.watch)
             alone._batch = one
             ended += alone.step()
+            self._entering += alone._entering
             if alone._batch is not None:
                 self._join(alone._batch)
         return ended
 
     def _remove(self, indices: Iterable[int]) -> None:
         assert self._batch is not None
-        keep = [i not in set(indices) for i in range(len(self._batch))]
+        gone = set(indices)
+        keep = [i not in gone for i in range(len(self._batch))]
         self._batch = self._batch.select(keep) if any(keep) else None
 
 

@@ -157,6 +157,8 @@ def _assist(parent: Parent) -> None:
         parent.send(calls[task.call](*task.arguments))
 
 
-def assistants_beside(n_workers: int) -> int:
-    """How many each of the workers may have: the cores that these leave."""
+def assistants_beside(n_workers: int, device: str) -> int:
+    """How many each of the workers is to have: on a GPU the cores that the workers leave, on CPUs none."""
+    if device == "cpu":
+        return 0
     return min(MOST_ASSISTANTS, max(0, usable_cores() - n_workers) // n_workers)

@@ -58,7 +58,7 @@ class WorkerPool:
         self.watcher = watcher or Watcher()
         self.n_workers = n_workers
         self.window = 2 if settings.deterministic else WINDOW[device]
-        self.assistants = assistants_beside(n_workers) if device == "cuda" and not settings.deterministic else 0
+        self.assistants = 0 if settings.deterministic else assistants_beside(n_workers, device)
         self.crashes = store.crashes()
         self._workers: list[_Worker] = []
         self._source: Iterator[Unit] = iter(())
