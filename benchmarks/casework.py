@@ -74,6 +74,7 @@ def main() -> None:
         evaluate(evaluator, candidates[WARM_UP:])
         seconds, cpu = time.perf_counter() - started, time.process_time() - used
         own.append(cpu)
+        evaluator.close()
         print(f"{name:24}{n / seconds:14.1f}{1000 * cpu / n:32.2f}")
     print(f"ratio={own[0] / own[1]:.2f}")
 

@@ -6,7 +6,6 @@ import math
 import re
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,16 +53,6 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 def test_the_list_imports_neither_torch_nor_a_backend() -> None:
     assert imported_by("models") == "rich"
-
-
-def test_help_comes_at_once() -> None:
-    """The best of three, since the machine may be busy."""
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "uniscreen", "--help"], capture_output=True, check=True)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.5
 
 
 def test_the_list_has_every_card_in_one_line() -> None:

@@ -45,6 +45,7 @@ def evaluated(
         while waiting and evaluator.wants_more:
             evaluator.add(*waiting.pop())
         records += evaluator.step()
+    evaluator.close()
     return sorted(records, key=lambda record: record.index)
 
 

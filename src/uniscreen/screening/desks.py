@@ -46,6 +46,9 @@ class Desk(Protocol):
     def collect(self, *, wait: bool) -> list[Outcome]:
         """What is done; with ``wait``, at least one outcome of what was handed in."""
 
+    def close(self) -> None:
+        """Nothing more will be handed in."""
+
 
 class OwnDesk:
     """Does it at once."""
@@ -69,6 +72,9 @@ class OwnDesk:
         done, self._done = self._done, []
         return done
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 class _Task(NamedTuple):
     """A call of casework, and the candidate that it is for."""
@@ -89,10 +95,11 @@ class Assistants:
 
     def __init__(self, casework: Casework, n_processes: int) -> None:
         self._casework = casework
-        self._tasks: SimpleQueue[_Task] = SimpleQueue()
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._done: SimpleQueue[Outcome | Exception] = SimpleQueue()
-        for _ in range(n_processes):
-            threading.Thread(target=self._run, daemon=True).start()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(n_processes)]
+        for thread in self._threads:
+            thread.start()
 
     def prepare(self, index: int, candidate: Candidate) -> None:
         """Have a candidate prepared."""
@@ -118,12 +125,18 @@ class Assistants:
         except Empty:
             return done
 
+    def close(self) -> None:
+        """End the processes."""
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join()
+
     def _run(self) -> None:
         """The thread of one process."""
         try:
             process = self._start()
-            while True:
-                task = self._tasks.get()
+            while task := self._tasks.get():
                 for crashes in range(1, MAX_CRASHES + 1):
                     process.send(task)
                     try:
@@ -134,6 +147,7 @@ class Assistants:
                         reason = f"a process that worked on this candidate died {crashes} times"
                         outcome = Record(task.place, task.id, "worker_crash", reason)
                 self._done.put(outcome)
+            process.close()
         except Exception as error:  # there is no caller that it could reach
             self._done.put(error)
 

@@ -65,6 +65,10 @@ class CandidateEvaluator:
     def batch_limit(self, limit: float) -> None:
         self.relaxer.limit = limit
 
+    def close(self) -> None:
+        """End the processes that did the casework."""
+        self._desk.close()
+
     def add(self, index: int, candidate: Candidate) -> None:
         """Take up a candidate; its record comes from a ``step``."""
         self._preparing.add(index)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from uniscreen.screening.settings import ScreenSettings
     from uniscreen.screening.store import RunStore
 
-WINDOW = {"cpu": 6, "cuda": 512}
+WINDOW = {"cpu": 6, "cuda": 1024}
 """Units that a worker may hold: enough to fill a batch, few enough to leave none idle at the end."""
 
 
