@@ -74,8 +74,14 @@ class ProcessEndedError(UniscreenError):
     """A process beside this one has ended before its work was done; ``code`` is its exit code, or minus the signal."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}")
+        super().__init__(code)
         self.code = code
+
+    def __str__(self) -> str:
+        if self.code >= 0:
+            return f"ended with exit code {self.code}"
+        names = {number.value: number.name for number in signal.Signals}
+        return f"was ended by {names.get(-self.code, f'signal {-self.code}')}"
 
 
 class TrainingProcessError(UniscreenError):

@@ -55,9 +55,10 @@ class Process:
             ProcessEndedError: it has ended.
         """
         try:
-            message = pickle.loads(self.connection.recv_bytes())  # noqa: S301  # from our own process
-        except (EOFError, ConnectionResetError):
+            answer = self.connection.recv_bytes()
+        except (EOFError, OSError):  # OSError: it was ended in the middle of a message
             raise ProcessEndedError(self._process.wait()) from None
+        message = pickle.loads(answer)  # noqa: S301  # from our own process
         if isinstance(message, UniscreenError):
             raise message
         return message

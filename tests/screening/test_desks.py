@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,11 +42,11 @@ def evaluated(
 ) -> list[Record]:
     evaluator = CandidateEvaluator(LennardJones(), ScreenSettings(), limit, watcher, assistants)
     waiting, records = list(enumerate(candidates))[::-1], []
-    while waiting or not evaluator.idle:
-        while waiting and evaluator.wants_more:
-            evaluator.add(*waiting.pop())
-        records += evaluator.step()
-    evaluator.close()
+    with closing(evaluator):
+        while waiting or not evaluator.idle:
+            while waiting and evaluator.wants_more:
+                evaluator.add(*waiting.pop())
+            records += evaluator.step()
     return sorted(records, key=lambda record: record.index)
 
 
@@ -82,12 +83,12 @@ def test_a_candidate_that_kills_processes_is_tried_again_and_then_set_aside(monk
 
 def test_processes_that_do_not_start_end_it(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(UniscreenError, match="A process beside the worker ended with exit code 1 before it was ready"):
+    with pytest.raises(UniscreenError, match=r"No process that prepares .* can be started: ended with exit code 1"):
         evaluated(candidates_from_structures(STRUCTURES), 2)
 
 
 def test_assistants_have_the_cores_that_workers_leave(monkeypatch):
     assert assistants_beside(1, "cpu") == 0
-    for cores, n_workers, expected in ((16, 1, 12), (16, 2, 7), (4, 1, 3), (1, 1, 0), (2, 4, 0)):
+    for cores, n_workers, expected in ((16, 1, 8), (16, 2, 7), (4, 1, 3), (1, 1, 0), (2, 4, 0)):
         monkeypatch.setattr("uniscreen.screening.desks.usable_cores", lambda cores=cores: cores)
         assert assistants_beside(n_workers, "cuda") == expected

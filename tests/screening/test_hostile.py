@@ -52,7 +52,8 @@ def results(tmp_path_factory, request):
     out = folder / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("uniscreen.screening.pool.assistants_beside", lambda n_workers, device: request.param)
-        return uniscreen.screen(folder / "hostile.csv", out=out).set_index("id"), out
+        workers = 1 if request.param else None
+        return uniscreen.screen(folder / "hostile.csv", out=out, workers=workers).set_index("id"), out
 
 
 @pytest.mark.parametrize(

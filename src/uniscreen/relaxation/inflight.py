@@ -88,18 +88,20 @@ class InFlightRelaxer:
 
     def _enter(self) -> None:
         """Put those that were added into the batch, at once: each time that it grows takes some time on a GPU."""
+        batch = self._batch
         for _, systems in itertools.groupby(self._entering, lambda system: system.cautious):
-            self._join(Batch.of([*systems], OPTIMISERS[self.settings.optimiser], self.potential.device))
-        self._entering.clear()
+            new = Batch.of([*systems], OPTIMISERS[self.settings.optimiser], self.potential.device)
+            batch = new if batch is None else batch.append(new)
+        self._batch, self._entering = batch, []
 
     def _join(self, other: Batch) -> None:
         self._batch = other if self._batch is None else self._batch.append(other)
 
     def step(self) -> list[Relaxation]:
         """Evaluate the systems once, move those that are not done, and return those that are."""
+        self._enter()
         while self._waiting and (self._batch is None or self._batch.work + self._waiting[0].work <= self.limit):
             self._join(self._waiting.popleft())
-        self._enter()
         ended = self._eject_broken_geometries()
         if self._batch is None:
             return ended + self.step() if self._waiting or self._entering else ended
@@ -119,7 +121,7 @@ class InFlightRelaxer:
         gradient, positions, cells = batch.geometry.deformed()
         graph = batch.graph(positions, cells, self.potential.card.cutoff)
         if broken := guards.broken_graphs(graph):
-            return self._eject(batch, broken, positions, cells) + self.step()
+            return self._eject(batch, broken, positions, cells)  # the others are moved by the next step
         return self._advance(batch, graph, gradient, self.potential.evaluate_graph(graph))
 
     def _advance(self, batch: Batch, graph: AtomicGraph, gradient: Tensor, evaluation: Evaluation) -> list[Relaxation]:

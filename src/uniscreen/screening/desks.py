@@ -6,6 +6,7 @@ before and after it (about 18 ms for one of 8 atoms, most of it space groups), s
 
 from __future__ import annotations
 
+import pickle
 import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from uniscreen.screening.record import Steps
     from uniscreen.structures.candidate import Candidate
 
-MOST_ASSISTANTS = 12
-"""A worker on one GPU cannot use more; each holds some 400 MB of imported packages."""
+MOST_ASSISTANTS = 8
+"""Enough for some 500 candidates of 8 atoms a second; each holds some 400 MB of imported packages."""
 
 Outcome = Prepared | Record
 
@@ -77,24 +78,28 @@ class OwnDesk:
 
 
 class _Task(NamedTuple):
-    """A call of casework, and the candidate that it is for."""
+    """A call of casework, the candidate that it is for, and how many processes have died of it."""
 
     place: int
     id: str
     call: str
     arguments: tuple[Any, ...]
+    deaths: int = 0
 
 
 class Assistants:
     """Processes that do casework, each with a thread here that hands it one task at a time.
 
-    One that dies is replaced, and the candidate that it was busy with tried again, up to MAX_CRASHES times.
+    One that dies is replaced, and what it was busy with is done again after all else that waits, until MAX_CRASHES
+    have died of it. Those that cannot be started are done without while there is one.
     """
 
     at_hand = 128
 
     def __init__(self, casework: Casework, n_processes: int) -> None:
-        self._casework = casework
+        self._casework = pickle.dumps(casework)
+        self._left = n_processes
+        self._lock = threading.Lock()
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._done: SimpleQueue[Outcome | Exception] = SimpleQueue()
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(n_processes)]
@@ -113,7 +118,7 @@ class Assistants:
         """What is done; with ``wait``, at least one outcome.
 
         Raises:
-            UniscreenError: a process could not be started.
+            UniscreenError: no process could be started.
         """
         done: list[Outcome] = []
         try:
@@ -134,36 +139,44 @@ class Assistants:
 
     def _run(self) -> None:
         """The thread of one process."""
+        task: _Task | None = None
         try:
             process = self._start()
             while task := self._tasks.get():
-                for crashes in range(1, MAX_CRASHES + 1):
-                    process.send(task)
-                    try:
-                        outcome = process.receive()
-                        break
-                    except ProcessEndedError:
-                        process = self._start()
-                        reason = f"a process that worked on this candidate died {crashes} times"
-                        outcome = Record(task.place, task.id, "worker_crash", reason)
-                self._done.put(outcome)
+                process.send(task)
+                try:
+                    self._done.put(process.receive())
+                except ProcessEndedError:
+                    died_of, task = task, None
+                    self._again(died_of._replace(deaths=died_of.deaths + 1))
+                    process = self._start()
             process.close()
         except Exception as error:  # there is no caller that it could reach
-            self._done.put(error)
+            if task is not None:
+                self._tasks.put(task)
+            with self._lock:
+                self._left -= 1
+                if not self._left:
+                    reason = f"No process that prepares candidates beside the worker can be started: {error}"
+                    self._done.put(UniscreenError(reason))
+
+    def _again(self, task: _Task) -> None:
+        if task.deaths < MAX_CRASHES:
+            self._tasks.put(task)
+        else:
+            reason = f"a process that worked on this candidate died {task.deaths} times"
+            self._done.put(Record(task.place, task.id, "worker_crash", reason))
 
     def _start(self) -> Process:
         process = Process(_assist, {"CUDA_VISIBLE_DEVICES": ""})
         process.send(self._casework)
-        try:
-            process.receive()
-        except ProcessEndedError as error:
-            raise UniscreenError(f"A process beside the worker {error} before it was ready.") from None
+        process.receive()
         return process
 
 
 def _assist(parent: Parent) -> None:
     """Do casework in a process of its own until the parent wants nothing more."""
-    casework: Casework = parent.receive()
+    casework: Casework = pickle.loads(parent.receive())  # noqa: S301  # from our own parent
     calls: dict[str, Callable[..., Outcome]] = {"prepare": casework.prepare, "finish": casework.finish}
     parent.send(None)  # it is ready
     while True:

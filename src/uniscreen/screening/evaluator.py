@@ -70,7 +70,7 @@ class CandidateEvaluator:
         self._desk.close()
 
     def add(self, index: int, candidate: Candidate) -> None:
-        """Take up a candidate; its record comes from a ``step``."""
+        """Take up a candidate; its record comes from ``done`` or a ``step``."""
         self._preparing.add(index)
         self._desk.prepare(index, candidate)
         self._collect(wait=False)
@@ -86,6 +86,10 @@ class CandidateEvaluator:
             self._finishing.add(relaxation.key)
             self._desk.finish(self._relaxing.pop(relaxation.key), relaxation, steps)
         self._collect(wait=False)
+        return self.done()
+
+    def done(self) -> list[Record]:
+        """The records that are there already, without a step."""
         records, self._records = self._records, []
         return records
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from uniscreen.screening.settings import ScreenSettings
     from uniscreen.screening.store import RunStore
 
-WINDOW = {"cpu": 6, "cuda": 1024}
+WINDOW = {"cpu": 6, "cuda": 512}
 """Units that a worker may hold: enough to fill a batch, few enough to leave none idle at the end."""
 
 
@@ -212,4 +212,6 @@ class WorkerPool:
 def _cannot_start(worker: _Worker, failure: Failure) -> UniscreenError:
     if failure.expected:
         return InputError(failure.message)
-    return UniscreenError(f"A worker process could not start ({failure.message}); see {worker.log}.")
+    return UniscreenError(
+        f"A worker process could not {'go on' if worker.ready else 'start'} ({failure.message}); see {worker.log}."
+    )

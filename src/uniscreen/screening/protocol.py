@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 MAX_CRASHES = 3
-"""A candidate that was under way in this many dying processes, the last time alone, is set aside."""
+"""A candidate that was under way in this many dying processes is set aside; in the last worker it was alone."""
 
 
 @dataclass(frozen=True, slots=True)

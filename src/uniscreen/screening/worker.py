@@ -70,9 +70,13 @@ class _Worker:
             for index, candidate in unit.candidates:
                 self.unit_of[index] = unit.number
                 self.evaluator.add(index, candidate)
-        for record in self._step():
-            self.committer.put(self.unit_of.pop(record.index), [record])
+            self._put(self.evaluator.done())
+        self._put(self._step())
         self._leave_if_orphaned()
+
+    def _put(self, records: list[Record]) -> None:
+        for record in records:
+            self.committer.put(self.unit_of.pop(record.index), [record])
 
     def _step(self) -> list[Record]:
         """Move all by one step; what that taught of the memory of the device is kept with the run."""
