@@ -9,8 +9,8 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.filters import FrechetCellFilter
 from scipy.linalg import expm
-from toy_potentials import LennardJones
 
+from toy_potentials import LennardJones
 from uniscreen.relaxation.cell import deformation, log_strain_force
 
 

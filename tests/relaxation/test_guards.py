@@ -9,8 +9,8 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
-from toy_potentials import LennardJones, NaNForXenon, PairPotential, RaisesForKrypton
 
+from toy_potentials import LennardJones, NaNForXenon, PairPotential, RaisesForKrypton
 from uniscreen.relaxation import guards
 from uniscreen.relaxation.inflight import relax
 from uniscreen.relaxation.result import Relaxation, RelaxationSettings

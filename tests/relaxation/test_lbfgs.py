@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from test_relax import lj_crystals
-from toy_potentials import LennardJones
 
+from toy_potentials import LennardJones
 from uniscreen.relaxation import lbfgs
 from uniscreen.relaxation.fire import FireState
 from uniscreen.relaxation.inflight import relax

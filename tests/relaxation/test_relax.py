@@ -12,9 +12,10 @@ from ase.constraints import FixAtoms
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS, FIRE
 from scipy.optimize import minimize_scalar
-from toy_potentials import LennardJones, lennard_jones
 
+from toy_potentials import LennardJones, lennard_jones
 from uniscreen.potentials.chgnet import WORK_OF_ANGLE
+from uniscreen.relaxation import lbfgs
 from uniscreen.relaxation.inflight import InFlightRelaxer, relax
 from uniscreen.relaxation.result import Relaxation, RelaxationSettings
 from uniscreen.structures.graph import AtomicGraph
@@ -251,6 +252,24 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(first: int) -> None:
     assert max(potential.evaluated[first:]) > 1
     for atoms, result in zip(crystals, together, strict=True):
         assert_same_end(relax(LennardJones(), [atoms], settings)[0], result)
+
+
+def test_what_begins_anew_takes_its_place_before_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Moves of several Å tear every crystal apart, when there is no memory for all of them: each still ends once."""
+    monkeypatch.setattr(lbfgs, "MAX_MOVE", 5.0)
+    monkeypatch.setattr(lbfgs, "STIFFNESS", 0.01)
+    crystals = lj_crystals() * 2
+    work = [InFlightRelaxer(LennardJones(), RelaxationSettings()).work(atoms) for atoms in crystals]
+    potential = FullMemory(int(1.3 * max(work)))
+    relaxer = InFlightRelaxer(potential, RelaxationSettings(0.01), 1e6)
+    for key, atoms in enumerate(crystals):
+        relaxer.add(key, atoms, work[key])
+    ended = []
+    while len(relaxer):
+        ended += relaxer.step()
+        assert relaxer._batch is None or len(relaxer._batch) == 1 or relaxer._batch.work <= relaxer.limit
+    assert sorted(end.key for end in ended) == [*range(len(crystals))]
+    assert {end.status for end in ended} == {"ok"}
 
 
 def test_what_needs_more_memory_than_there_is_fails_alone() -> None:
