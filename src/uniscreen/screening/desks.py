@@ -1,7 +1,7 @@
 """Where casework is done: in the worker's own process, or in others beside it.
 
 On a CPU the model is what takes the time. On a GPU an evaluation is over sooner than what is done for a candidate
-before and after it (about 18 ms for one of 8 atoms, most of it space groups), so other processes do that.
+before and after it (14 ms for one of 8 atoms, most of it space groups), so other processes do that.
 """
 
 from __future__ import annotations
