@@ -41,6 +41,11 @@ class Process:
         self.close = weakref.finalize(self, _end, self._process, self.connection)
         self.send(work)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended, be it by itself."""
+        return self._process.poll() is not None
+
     def send(self, message: object) -> None:
         """Send a message; that the process has ended is said by ``receive``."""
         try:

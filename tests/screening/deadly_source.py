@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeadlySource:
-    """The process is killed for the first ``deaths`` readings, which are counted in a file."""
+    """The process is killed for the first ``deaths`` readings; a file has a line, its number, for each."""
 
     readings: Path
     deaths: int
 
     def load(self, limits: ReadLimits) -> Atoms:
-        n = len(self.readings.read_text()) if self.readings.exists() else 0
-        self.readings.write_text("x" * (n + 1))
-        if n < self.deaths:
+        with self.readings.open("a+") as file:
+            file.write(f"{os.getpid()}\n")
+            file.seek(0)
+            n = len(file.readlines())
+        if n <= self.deaths:
             os.kill(os.getpid(), signal.SIGKILL)
         return bulk("Cu", "fcc", a=3.6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -76,9 +78,26 @@ def test_a_candidate_that_kills_processes_is_tried_again_and_then_set_aside(monk
     deadly = Candidate("deadly", DeadlySource(tmp_path / "readings", deaths))
     records = evaluated([others[0], deadly, *others[1:]], 1)
     assert [record.status for record in records] == ["ok", status, "ok", "ok"]
-    assert len((tmp_path / "readings").read_text()) == 3
+    assert len((tmp_path / "readings").read_text().splitlines()) == 3
     if status == "worker_crash":
         assert (records[1].id, records[1].reason) == ("deadly", "a process that worked on this candidate died 3 times")
+
+
+def test_a_process_that_dies_while_it_has_nothing_to_do_is_no_fault_of_the_next_candidate(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{':'.join(sys.path)}")
+    harmless, deadly = (DeadlySource(tmp_path / f"{deaths}", deaths) for deaths in (0, 2))
+    evaluator = CandidateEvaluator(LennardJones(), ScreenSettings(), assistants=1)
+    records = []
+    with closing(evaluator):
+        for index, source in enumerate((harmless, deadly)):
+            evaluator.add(index, Candidate(f"{index}", source))
+            while not evaluator.idle:
+                records += evaluator.step()
+            if source is harmless:
+                process = int(harmless.readings.read_text())
+                os.kill(process, signal.SIGKILL)
+                os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    assert [record.status for record in records] == ["ok", "ok"]
 
 
 def test_processes_that_do_not_start_end_it(monkeypatch):

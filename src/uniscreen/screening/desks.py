@@ -143,6 +143,8 @@ class Assistants:
         try:
             process = self._start()
             while task := self._tasks.get():
+                if process.ended:  # while it had nothing to do, so not of this task
+                    process = self._start()
                 process.send(task)
                 try:
                     self._done.put(process.receive())
