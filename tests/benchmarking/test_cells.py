@@ -134,6 +134,8 @@ def test_a_setting_changes_the_names_of_its_cells_alone(frames, tmp_path):
     renamed = made(spec(frames, benchmark="other", cell_hours=1), tmp_path)
     changed = {cell.regime for cell, other in zip(before, renamed, strict=True) if cell.name != other.name}
     assert changed == {"dedicated"}  # whose networks train as long as they may
+    alone = made(spec(frames, dedicated={"gap": {"cell_hours": 1}}), tmp_path)
+    assert {cell.name for cell in alone} <= {cell.name for cell in renamed}
 
 
 def test_names_follow_the_files_that_decide_results(frames, tmp_path):

@@ -154,6 +154,18 @@ def test_a_cell_that_fails_is_a_row_with_its_reason(files, calculators, tmp_path
     assert "--trust-model-file" in reasons["Killed"]
 
 
+def test_a_cell_of_which_one_property_failed_is_evaluated_again(files, tmp_path):
+    chosen = spec(files, models={MODEL: {}}, regimes=["zero-shot"])
+    first = run_benchmark(chosen, tmp_path)
+    (path,) = tmp_path.glob("cells/*/rows.json")
+    rows = json.loads(path.read_text())
+    path.write_text(json.dumps([*rows[:-1], rows[-1] | {"value": None, "status": "failed", "reason": "out of luck"}]))
+    assert "out of luck" in set(run_benchmark(chosen, tmp_path).rows["reason"])
+    again = run_benchmark(chosen, tmp_path, retry_failed=True)
+    assert set(again.rows["status"]) == {"ok"}
+    assert len(again.rows) == len(first.rows)
+
+
 def test_a_cell_that_takes_too_long_is_ended(files, calculators, tmp_path):
     models = {"slow": {"model": "ase:bad_calculators:Slow"}}
     chosen = spec(files, models=models, regimes=["zero-shot"], cell_hours=4 / 3600)

@@ -166,7 +166,11 @@ def _cells(spec: BenchmarkSpec, dataset: Dataset) -> Iterator[Cell]:
         for label, dedicated in spec.dedicated.items():
             baseline = find_baseline(dedicated.baseline or label)
             baseline.resolved(dedicated.hyperparameters)
-            trained = {"baseline": baseline.name, "hyperparameters": dedicated.hyperparameters}
+            trained = {
+                "baseline": baseline.name,
+                "hyperparameters": dedicated.hyperparameters,
+                "hours": dedicated.cell_hours or spec.cell_hours,
+            }
             for n_train, seed in _draws(spec, dataset):
                 yield _cell(spec, dataset, label, "dedicated", n_train, seed).model_copy(update=trained)
     if "published" in spec.regimes:

@@ -73,8 +73,9 @@ def run_benchmark(
 ) -> BenchmarkRun:
     """Run the cells that are not done, and write the results of all; results so far are there after every cell.
 
-    ``workers`` cells at once, one a core by default (one on CUDA). ``retry_failed`` runs those that failed once more.
-    ``on_cell`` is told of a cell that is done, how many are, and of how many.
+    ``workers`` cells at once, one a core by default (one on CUDA). ``retry_failed`` runs those once more in which
+    anything failed; what they have trained is kept. ``on_cell`` is told of a cell that is done, how many are, and of
+    how many.
 
     Raises:
         InputError: data, a recipe or a hyperparameter is wrong, before anything runs.
@@ -89,7 +90,7 @@ def run_benchmark(
             write_atomically(path, content)
         if retry_failed:
             for cell in planned:
-                if any(one["metric"] == "" for one in _rows(out, cell)):
+                if any(one["status"] == "failed" for one in _rows(out, cell)):
                     (out / "cells" / cell.name / ROWS).unlink()
         waiting = [cell for cell in planned if not _is_done(out, cell)]
         n_done = len(planned) - len(waiting)

@@ -61,10 +61,14 @@ class ModelSection(_Section):
 
 
 class DedicatedSection(_Section):
-    """A kind of dedicated model, trained from nothing; ``baseline`` is its name where the label is not."""
+    """A kind of dedicated model, trained from nothing; ``baseline`` is its name where the label is not.
+
+    ``cell_hours`` stands in for the benchmark's.
+    """
 
     baseline: str = ""
     hyperparameters: dict[str, float | int | str | bool] = Field(default_factory=dict)
+    cell_hours: Positive | None = None
 
 
 class PublishedSection(_Section):

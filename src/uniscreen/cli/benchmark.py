@@ -47,7 +47,7 @@ def benchmark() -> None:
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Cells at once. [default: one a core]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--trust-model-file", is_flag=True, help="Run the code in pickled models that no card vouches for.")
-@click.option("--retry-failed", is_flag=True, help="Run cells that failed once more.")
+@click.option("--retry-failed", is_flag=True, help="Run cells once more in which anything failed.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, and run none.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def run(
