@@ -20,12 +20,14 @@ from uniscreen.potentials import find_card
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory, loaded):
-    """Rock salt, at rest and displaced, labelled by CHGNet itself."""
+    """Rock salt, at rest and displaced, labelled by CHGNet itself, in two kinds."""
     frames = [bulk("NaCl", "rocksalt", a=5.69) * (1, 1, 2) for _ in range(4)]
     for seed, atoms in enumerate(frames[1:]):
         atoms.rattle(0.05, seed=seed)
     for atoms, result in zip(frames, loaded("chgnet-0.3.0").evaluate(frames), strict=True):
         atoms.calc = SinglePointCalculator(atoms, energy=result.energy, forces=result.forces)
+    for k, atoms in enumerate(frames):
+        atoms.info["kind"] = ("even", "odd")[k % 2]
     path = tmp_path_factory.mktemp("data") / "nacl.extxyz"
     write(path, frames)
     return path
@@ -52,7 +54,8 @@ def run(*arguments, **env):
 
 
 def test_a_run_that_is_safe(file, run_folder):
-    result = run(run_folder, "--data", file, "--forgetting-sample", file, "--md-ps", 0.1, "--json")
+    data = ("--data", file, "--group-key", "kind")
+    result = run(run_folder, *data, "--forgetting-sample", file, "--md-ps", 0.1, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert found["model"] == str(run_folder)
@@ -74,7 +77,7 @@ def test_the_table_at_any_width(columns):
     assert max(len(line) for line in lines) <= int(columns)
     for text in ("check", "value", "limit", "meV/atom", "not run", "0.9 to 1.1"):
         assert text in result.stdout
-    assert lines[-1] == "4 pass, 14 not run"
+    assert lines[-1] == "4 pass, 15 not run"
 
 
 def test_wrong_energies_are_exit_code_one(file, tmp_path, loaded):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--energy", type=click.Choice(["total", "per-atom"]), help="What the file's energies are.")
 @click.option("--energy-key", help="The name of the energy in the file.")
 @click.option("--forces-key", help="The name of the forces in the file.")
+@click.option("--group-key", help="The name of the group that a structure belongs to.  [default: as in the file]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--head", default="", help="Which output to use of a model that has several.")
 @click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")

@@ -36,9 +36,10 @@ MD_PS = 0.2
 
 
 def label(structures, potential):
+    """Every structure is of another kind than the one before."""
     results = potential.evaluate(structures)
     return [
-        LabelledStructure(atoms, result.energy, result.forces, result.stress, None, f"frame {k}")
+        LabelledStructure(atoms, result.energy, result.forces, result.stress, ("even", "odd")[k % 2], f"frame {k}")
         for k, (atoms, result) in enumerate(zip(structures, results, strict=True), start=1)
     ]
 
@@ -130,6 +131,19 @@ def test_a_fault_fails_no_check_that_it_has_nothing_to_do_with(check):
     assert failed(check(Twisting())) <= {"NVE drift", "rotation: forces", "symmetry lost in relaxing"}
 
 
+def test_a_few_structures_of_another_kind_are_not_lost_in_the_mean(data):
+    def worst(structures):
+        (probe,) = (probe for probe in PROBES if probe.measure is accuracy.worst_group)
+        return probe.run(Subject(Morse(), structures, None, None, None, MD_PS))[0]
+
+    shifted = [replace(one, energy=one.energy + 0.03 * len(one.atoms), group="surface") for one in data[:2]]
+    row = worst([*data[2:] * 5, *shifted])
+    assert (row.status, row.value) == ("fail", pytest.approx(30))
+    assert row.detail == "surface: 2 structures, -30.0 meV/atom on average; of 3 groups"
+    for too_few in (data[::2], [replace(one, group=f"{k}") for k, one in enumerate(data)]):
+        assert worst([*too_few, replace(data[0], group=None)]).status == "not run"
+
+
 @pytest.mark.parametrize(("shift", "safe"), [(0.0005, True), (0.005, True), (0.02, False)])
 def test_the_strict_limit_fails_only_where_it_is_asked_for(accuracy_of, shift, safe):
     by_name = accuracy_of(Shifted(shift), MeanErrors(1000 * shift, 10.0))
@@ -154,7 +168,8 @@ def test_new_reference_energies_are_not_taken_for_forgetting(check):
     rows = check(ReferencesMoved())
     assert rows["forgetting: energy"].value == pytest.approx(0, abs=1e-6)
     assert "errors 0.0 before, " in rows["forgetting: energy"].detail
-    assert failed(rows) == {"energy error", "energy error, strict", "energy error over that in training"}
+    energies = {"energy error", "energy error, strict", "energy error, worst group"}
+    assert failed(rows) == {*energies, "energy error over that in training"}
 
 
 def test_what_either_of_the_two_cannot_evaluate_is_left_out_of_the_sample(check, data, sample):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,6 +51,24 @@ def errors(subject: Subject) -> tuple[Measurement, Measurement, Measurement]:
     n = sum(len(one) for one in atoms)
     strict = Measurement(found.energy_mae_meV_per_atom, "the same, against the limit of careful fits")
     return energy, strict, Measurement(found.force_mae_meV_per_A, f"mean over the components of {n} atoms")
+
+
+def worst_group(subject: Subject) -> tuple[Measurement]:
+    """The mean absolute energy error of the group that has the largest; a group is two structures or more.
+
+    A few structures of another kind, such as surfaces among bulk crystals, count for little in the mean over all.
+    """
+    groups: dict[str, list[float]] = defaultdict(list)
+    for label, result in subject.pairs:
+        if label.group is not None:
+            groups[label.group].append(1000 * (result.energy - label.energy) / len(label.atoms))
+    groups = {name: residuals for name, residuals in groups.items() if len(residuals) > 1}
+    if len(groups) < 2:
+        raise NotRun("the data name fewer than two groups of two structures or more")
+    name, residuals = max(groups.items(), key=lambda group: float(np.mean(np.abs(group[1]))))
+    mean = f"{np.mean(residuals):+.1f} meV/atom on average"
+    where = f"{name}: {len(residuals)} structures, {mean}; of {len(groups)} groups"
+    return (Measurement(float(np.mean(np.abs(residuals))), where),)
 
 
 def slope(subject: Subject) -> tuple[Measurement]:

@@ -67,6 +67,7 @@ PROBES = (
             Row("force error", "meV/Å", Below(100.0)),
         ),
     ),
+    Probe(accuracy.worst_group, (Row("energy error, worst group", "meV/atom", Below(10.0)),)),
     Probe(accuracy.slope, (Row("force slope", "", Between(0.9, 1.1)),)),
     Probe(
         invariance.rotation,
