@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from ase.build import bulk
+from ase.data import chemical_symbols
 from ase.io import read, write
 
 from finetuning_frames import SHIFTS, labelled, rattled, write_labelled
@@ -231,6 +232,23 @@ def test_every_frame_trains_a_fold(frames, tmp_path):
     assert len(held) == len(set(held)) == 15
 
 
+@pytest.mark.parametrize("kind", ["adam", "soap"])
+def test_elements_without_samples_keep_their_embedding_to_the_bit(frames, tmp_path, loaded, kind):
+    finetune(recipe(frames, optimiser={"kind": kind, "epochs": 2}), tmp_path / "run", device="cpu")
+    name = "atom_embedding.embedding.weight"
+    changed = (weights(tmp_path / "run")[name] != loaded(MODEL).model.state_dict()[name]).any(dim=1)
+    assert {str(chemical_symbols[k + 1]) for k in changed.nonzero().flatten().tolist()} == {"Na", "Cl"}
+
+
+def test_soap_gets_further_than_adam_in_the_same_steps(frames, tmp_path):
+    losses = []
+    for kind, rate in (("adam", 2e-3), ("soap", 1.2e-2)):
+        settings = {"kind": kind, "learning_rate": rate, "epochs": 30}
+        finetune(recipe(frames, optimiser=settings), tmp_path / kind, device="cpu")
+        losses.append(pd.read_csv(tmp_path / kind / "metrics.csv")["validation_loss"].min())
+    assert losses[1] < 0.9 * losses[0]
+
+
 def test_a_rate_that_is_far_too_high_is_lowered(frames, tmp_path):
     hot = {"learning_rate": 1e4, "schedule": "constant", "epochs": 4, "clip": 1e9}
     told = []
@@ -251,8 +269,9 @@ main()
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_goes_on_and_ends_the_same(frames, tmp_path):
-    long = recipe(frames, optimiser={"epochs": 40, "patience": 40})
+@pytest.mark.parametrize("kind", ["adam", "soap"])
+def test_a_run_that_was_killed_goes_on_and_ends_the_same(frames, tmp_path, kind):
+    long = recipe(frames, optimiser={"kind": kind, "epochs": 40, "patience": 40})
     (tmp_path / "recipe.yaml").write_text(long.as_yaml(), encoding="utf-8")
     arguments = ["finetune", "recipe.yaml", "-o", "run", "--device", "cpu", "--quiet"]
     command = [sys.executable, "-c", ALWAYS_SAVING, *arguments]

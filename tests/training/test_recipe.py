@@ -61,7 +61,7 @@ def test_strategies_are_told_apart_by_kind(recipe_file, text, strategy):
     [
         ("optimiser.epoch=3", "optimiser.epoch is no key of a recipe. Did you mean optimiser.epochs?"),
         ("epochs=3", "epochs is no key of a recipe. Did you mean optimiser.epochs?"),
-        ("optimiser.momentum=3", "Expected one of optimiser.learning_rate, optimiser.schedule"),
+        ("optimiser.momentum=3", "Expected one of optimiser.kind, optimiser.learning_rate"),
         ("optimiser.learning_rate=-1", "optimiser.learning_rate: Input should be greater than 0 (given: -1)"),
         ("optimiser.learning_rate=.nan", "optimiser.learning_rate: Input should be"),
         ("strategy={kind: blocks, blocks: []}", "strategy.blocks"),

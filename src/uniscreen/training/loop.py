@@ -61,7 +61,7 @@ class Trainer:
         self._settings = recipe.optimiser
         self._seed = seed
         self._checkpoint = checkpoint
-        self._optimiser = torch.optim.Adam(self._parameters, lr=self._settings.learning_rate)
+        self._optimiser = self._adaptation.optimiser(self._settings.kind)
         self._state = State()
 
     @property
@@ -229,7 +229,7 @@ class Trainer:
         state.step = state.epoch * self.steps_per_epoch
         self._put(state.best)
         state.average = [tensor.clone() for tensor in state.best]
-        self._optimiser = torch.optim.Adam(self._parameters, lr=rate)
+        self._optimiser = self._adaptation.optimiser(self._settings.kind)
         if len(state.rollbacks) > MAX_ROLLBACKS:
             state.stopped = f"training diverged {len(state.rollbacks)} times"
 

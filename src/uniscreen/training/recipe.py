@@ -22,6 +22,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+OptimiserKind = Literal["adam", "soap"]
 
 
 class _Section(BaseModel):
@@ -135,13 +136,15 @@ class LossSection(_Section):
 
 
 class OptimiserSection(_Section):
-    """Adam. Training ends after ``epochs``, or when ``patience`` epochs brought nothing better, or after ``steps``.
+    """Adam, or SOAP (``kind``), which is Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al., ICLR 2025).
 
-    The epoch in which ``steps`` are reached is trained to its end.
+    Training ends after ``epochs``, or when ``patience`` epochs brought nothing better, or after ``steps``. The epoch in
+    which ``steps`` are reached is trained to its end.
     ``schedule`` cosine: the rate rises over the first 5 % of the steps and falls to 1 % by the end. ``clip`` is the
     largest norm of the gradient, ``ema`` the decay of the averaged weights, which are what is validated and kept.
     """
 
+    kind: OptimiserKind = "adam"
     learning_rate: Positive = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
     clip: Positive = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,9 +12,10 @@ from uniscreen.training.recipe import Blocks, Delta, LoRA
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
+    from torch.optim import Optimizer
 
     from uniscreen.potentials.trainable import TrainablePotential
-    from uniscreen.training.recipe import Strategy
+    from uniscreen.training.recipe import OptimiserKind, Strategy
 
 
 class Adaptation:
@@ -36,6 +37,23 @@ class Adaptation:
     def count(self) -> int:
         """How many numbers are trained."""
         return sum(parameter.numel() for parameter in self.parameters)
+
+    def optimiser(self, kind: OptimiserKind) -> Optimizer:
+        """A new optimiser of the parameters.
+
+        SOAP mixes the rows of what it preconditions, by rounding errors also those without a gradient: only linear maps
+        are, so that elements that no sample has keep their weights, to the bit.
+        """
+        if kind == "adam":
+            return torch.optim.Adam(self.parameters)
+        from pytorch_optimizer import SOAP  # slow to import, and needed for nothing else
+
+        modules = self._potential.model.modules()
+        tables = {id(module.weight) for module in modules if isinstance(module, torch.nn.Embedding)}
+        maps = [one for one in self.parameters if one.dim() == 2 and id(one) not in tables]
+        others = [one for one in self.parameters if one.dim() != 2 or id(one) in tables]
+        groups: list[dict[str, Any]] = [{"params": maps}, {"params": others, "max_precondition_dim": 0}]
+        return SOAP([group for group in groups if group["params"]], weight_decay=0.0)
 
     @torch.no_grad()
     def pull(self, learning_rate: float) -> None:
