@@ -47,7 +47,7 @@ def finished(tmp_path_factory):
     recipe = {
         "model": "chgnet-0.3.0",
         "data": {**data, "check_units": False},
-        "optimiser": {"epochs": 3, "batch_size": 2, "ema": 0},
+        "optimiser": {"epochs": 3, "batch_size": 2, "ema": 0, "refit": False},
         "checks": {"run": False},
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
@@ -247,6 +247,21 @@ def test_learning_curves_and_their_best_epoch(page, finished):
         assert page.figures[f"curve-{name}"]["data"][0]["y"] == metrics[f"validation_{column}"].tolist()
 
 
+def test_training_once_more_on_all_frames_is_told(run, change):
+    metrics = pd.read_csv(run / "metrics.csv")
+    validated = [column for column in metrics if column.startswith("validation_")]
+    later = metrics[1:].assign(epoch=[4, 5, 6], event="", **dict.fromkeys(validated))
+    pd.concat([metrics, later]).to_csv(run / "metrics.csv", index=False)
+    change(epochs_on_all_frames=[3])
+    page = Page(write_training_report(run))
+    training, validation, star = page.figures["curve-loss"]["data"]
+    assert training["x"] == [1, 2, 3, 4, 5, 6]
+    assert validation["x"] == [0, 1, 2, 3]
+    assert star["name"] == "best epoch by validation"
+    assert "it was trained on the validation frames too" in page.text
+    assert "chose the epoch whose weights are kept" not in page.text
+
+
 def test_members_are_lines_of_their_own_and_rollbacks_are_marked(run, change):
     metrics = pd.read_csv(run / "metrics.csv")
     second = metrics.assign(member=1, validation_loss=metrics["validation_loss"] * 2)
@@ -346,6 +361,9 @@ def test_without_test_frames_the_validation_is_not_called_unseen(run, change):
     change(errors=errors, reference_energy_shifts_eV_per_atom={})
     page = Page(write_training_report(run))
     assert "validation frames that chose the epoch, so that new ones do worse, training" in page.text
+    change(epochs_on_all_frames=[3])
+    told = Page(write_training_report(run)).text
+    assert "validation frames predicted before they were trained on as well, training" in told
     assert page.column("errors", "Stress MAE, GPa") == ["–"] * 6  # noqa: RUF001
     assert "test" not in {row[0] for row in page.rows("worst-energies")}
     assert "The test frames" not in page.text

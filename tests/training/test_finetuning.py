@@ -38,7 +38,8 @@ def frames(loaded, tmp_path_factory):
 
 
 def recipe(frames, **sections):
-    settings = {"epochs": 8, "batch_size": 4, "learning_rate": 2e-3, "ema": 0.9, **sections.pop("optimiser", {})}
+    quickly = {"epochs": 8, "batch_size": 4, "learning_rate": 2e-3, "ema": 0.9, "refit": False}
+    settings = quickly | sections.pop("optimiser", {})
     data = {**frames, **sections.pop("data", {})}
     quick = {"model": MODEL, "data": data, "optimiser": settings, "checks": {"run": False}}
     return checked(quick | sections, "recipe")
@@ -101,6 +102,40 @@ def test_the_best_epoch_is_the_one_that_is_kept(run):
     assert rows["event"][best] == "best"
     kept = summary["errors"]["validation"]["trained"]
     assert kept["energy_mae_meV_per_atom"] == pytest.approx(rows["validation_energy_mae_meV_per_atom"][best], abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def refitted(frames, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refitted") / "run"
+    return folder, finetune(recipe(frames, optimiser={"refit": None}), folder, device="cpu")
+
+
+def test_few_frames_are_all_trained_on_in_the_end(frames, run, refitted):
+    folder, summary = refitted
+    first, both = (pd.read_csv(path / "metrics.csv") for path in (run[0], folder))
+    pd.testing.assert_frame_equal(both[:9].drop(columns="seconds"), first.drop(columns="seconds"))
+    assert both["epoch"].tolist() == list(range(17))
+    assert both["validation_loss"][9:].isna().all()
+    assert summary["epochs_on_all_frames"] == [8]
+    assert run[1]["epochs_on_all_frames"] == [0]
+    assert len(pd.read_csv(folder / "predictions.csv").query("set == 'train'")) == 15
+
+
+def test_the_errors_of_validation_are_from_before_its_frames_were_trained_on(run, refitted):
+    (before, held), (folder, summary) = run, refitted
+    assert summary["errors"]["validation"] == held["errors"]["validation"]
+    tables = [pd.read_csv(path / "predictions.csv").set_index(["set", "place"]) for path in (before, folder)]
+    column = "force_mae_trained_meV_per_A"
+    in_the_end = tables[1].loc["train"][column][tables[0].loc["validation"].index]
+    assert in_the_end.mean() < 0.9 * tables[0].loc["validation"][column].mean()
+
+
+def test_what_training_makes_worse_is_not_trained_once_more(frames, tmp_path, loaded):
+    too_fast = {"refit": True, "epochs": 2, "learning_rate": 1.0, "schedule": "constant"}
+    summary = finetune(recipe(frames, optimiser=too_fast), tmp_path / "run", device="cpu")
+    assert summary["best_epoch"] == summary["epochs_on_all_frames"] == [0]
+    tuned, before = weights(tmp_path / "run"), loaded(MODEL).model.state_dict()
+    assert all(torch.equal(tuned[name], before[name]) for name in tuned)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(run, frames, tmp_path):
@@ -223,6 +258,21 @@ def test_an_ensemble_is_a_committee(frames, tmp_path, how):
         load_potential(str(tmp_path / "run"), device="cpu")
 
 
+@pytest.mark.slow
+def test_with_folds_every_frame_is_predicted_by_the_member_that_held_it_out(frames, tmp_path):
+    from uniscreen.training.finetuning import prepare
+
+    chosen, folder = recipe(frames, data={"split": {"folds": 3}}, optimiser={"epochs": 2}), tmp_path / "run"
+    finetune(chosen, folder, device="cpu", workers=2)
+    found = pd.read_csv(folder / "predictions.csv").query("set == 'validation'").set_index("place")["energy_trained_eV"]
+    assert len(found) == 15
+    for one in prepare(chosen, device="cpu").assignments(folder, 1):
+        member = load_potential(str(one.folder), device="cpu")
+        held = one.material.validation
+        energies = [result.energy for result in member.evaluate([label.atoms for label in held])]
+        np.testing.assert_allclose(found[[label.place for label in held]], energies, rtol=0, atol=1e-5)
+
+
 def test_every_frame_trains_a_fold(frames, tmp_path):
     from uniscreen.training.finetuning import prepare
 
@@ -269,14 +319,18 @@ main()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["adam", "soap"])
-def test_a_run_that_was_killed_goes_on_and_ends_the_same(frames, tmp_path, kind):
-    long = recipe(frames, optimiser={"kind": kind, "epochs": 40, "patience": 40})
+@pytest.mark.parametrize(
+    ("kind", "refit", "name"),
+    [("adam", False, "state.pt"), ("soap", False, "state.pt"), ("soap", True, "refit.pt")],
+    ids=["adam", "soap", "all frames"],
+)
+def test_a_run_that_was_killed_goes_on_and_ends_the_same(frames, tmp_path, kind, refit, name):
+    long = recipe(frames, optimiser={"kind": kind, "epochs": 40, "patience": 40, "refit": refit})
     (tmp_path / "recipe.yaml").write_text(long.as_yaml(), encoding="utf-8")
     arguments = ["finetune", "recipe.yaml", "-o", "run", "--device", "cpu", "--quiet"]
     command = [sys.executable, "-c", ALWAYS_SAVING, *arguments]
     process = subprocess.Popen(command, cwd=tmp_path)
-    state = tmp_path / "run" / "checkpoint" / "state.pt"
+    state = tmp_path / "run" / "checkpoint" / name
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None and _epoch(state) < 2:
         time.sleep(0.05)
@@ -307,6 +361,9 @@ def test_a_plan_counts_without_training(frames, tmp_path, monkeypatch):
     assert 0 < found.parameters_trained < found.parameters
     assert found.seconds > 0
     assert not list(tmp_path.iterdir())
+    twice = plan(recipe(frames, optimiser={"refit": True, "steps": 7}), device="cpu")
+    assert (twice.epochs, twice.epochs_on_all_frames) == (3, 2)  # of 3 and of 4 steps
+    assert twice.seconds > twice.epochs * twice.seconds_per_epoch
 
 
 def wrong_labels(path, potential, change):

@@ -98,6 +98,27 @@ def test_folds_and_members_are_not_both_given(recipe_file):
 
 
 @pytest.mark.parametrize(
+    ("settings", "n_frames", "all_frames"),
+    [
+        ([], 30, True),
+        ([], 31, False),
+        (["optimiser.refit=true"], 31, True),
+        (["optimiser.refit=false"], 30, False),
+        (["data.split.folds=5"], 30, False),
+        (["data.validation=other.extxyz"], 30, False),
+        (["data.validation=other.extxyz", "optimiser.refit=true"], 30, True),
+    ],
+)
+def test_few_frames_are_not_held_out_to_the_end(recipe_file, settings, n_frames, all_frames):
+    assert read_recipe(recipe_file(), settings).refits(n_frames) is all_frames
+
+
+def test_folds_leave_no_frame_to_train_on_in_the_end(recipe_file):
+    with pytest.raises(InputError, match="leave optimiser.refit out"):
+        read_recipe(recipe_file(), ["data.split.folds=5", "optimiser.refit=true"])
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "holds nothing"),

@@ -112,11 +112,13 @@ def _progress(*, quiet: bool) -> Iterator[tuple[Callable[[Epoch], None], Callabl
             if str(row["event"]).startswith("rolled back"):
                 bar.console.print(f"member {epoch.member}: {row['event']}", markup=False, highlight=False)
                 return
-            losses = (
-                f"validation {row['validation_energy_mae_meV_per_atom']:.1f} meV/atom, "
-                f"{row['validation_force_mae_meV_per_A']:.0f} meV/Å"
-            )
-            bar.update(tasks[epoch.member], completed=row["epoch"], losses=losses)
+            losses = "all frames"
+            if row["validation_loss"] is not None:
+                losses = (
+                    f"validation {row['validation_energy_mae_meV_per_atom']:.1f} meV/atom, "
+                    f"{row['validation_force_mae_meV_per_A']:.0f} meV/Å"
+                )
+            bar.update(tasks[epoch.member], completed=row["epoch"], total=epoch.epochs, losses=losses)
 
         def check(name: str) -> None:
             if "checks" not in tasks:
@@ -134,7 +136,8 @@ def _print_plan(plan: Plan) -> None:
         f"Parameters: {plan.parameters_trained} of {plan.parameters} are trained",
         f"Frames: {plan.n_train} train, {plan.n_validation} validate, {plan.n_test} test, {plan.n_replay} are replayed",
         f"Reference energies, change in eV/atom: {shifts or 'none'}",
-        f"Steps: at most {plan.epochs} epochs of {plan.steps_per_epoch}",
+        f"Steps: at most {plan.epochs} epochs of {plan.steps_per_epoch}"
+        + (f", then {plan.epochs_on_all_frames} epochs on all frames" if plan.epochs_on_all_frames else ""),
         f"Time: at most {plan.seconds / 60:.1f} minutes a member ({plan.seconds_per_epoch:.1f} s an epoch)",
         f"Memory: {plan.memory_GB:.1f} GB a process",
     ]
@@ -165,6 +168,10 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
     for reason in summary["left_out"]:
         console.print(f"Left out: {reason}", markup=False, highlight=False, soft_wrap=True)
     lines = [f"{summary['seconds']:.0f} s of training; {'; '.join(summary['stopped'])}"]
+    if any(summary["epochs_on_all_frames"]):
+        lines.append(
+            "Then, from the beginning, on all frames, those of validation too. Their errors above are from before that."
+        )
     if not any(summary["best_epoch"]):
         lines.append("No epoch was better than epoch 0, whose weights are kept: nothing was learnt.")
     if summary["note"]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ROLLED_BACK = "rolled back"
 """What the event of an epoch begins with whose weights were thrown away."""
+_REFIT = " Where validation ends, training begins once more, on all frames."
 
 
 class _Curve(NamedTuple):
@@ -47,7 +48,8 @@ def learning_curves(results: TrainingResults) -> list[ShownFigure]:
             "Training and validation loss over the epochs",
             "Loss",
             "Training (dotted): the mean over the steps of an epoch, with the weights of the moment. Validation: at "
-            "the end of the epoch, with the averaged weights, which are those that are kept.",
+            "the end of the epoch, with the averaged weights, which are those that are kept."
+            + (_REFIT if results.refitted else ""),
         )
     ]
     for quantity, column, title in _ERRORS:
@@ -74,7 +76,8 @@ def _figure(results: TrainingResults, curves: Sequence[_Curve], title: str) -> F
             line = _line(kept, curve, name, ORANGE if single and curve is _TRAIN else colour)
             lines.append(line.update(legendgroup=name, showlegend=single or curve is not _TRAIN))
         best = kept[kept["epoch"] == best_epoch]
-        stars.append(_best(best, curves[-1].column, colour, shown=member == members[0]))
+        name = "best epoch by validation" if results.refitted else "best epoch, which is kept"
+        stars.append(_best(best, curves[-1].column, colour, name, shown=member == members[0]))
     figure = go.Figure([*lines, *stars])
     figure.update_layout(
         **base_layout(
@@ -112,14 +115,14 @@ def _line(rows: DataFrame, curve: _Curve, name: str, colour: str) -> Any:
     )
 
 
-def _best(rows: DataFrame, column: str, colour: str, *, shown: bool) -> Any:
+def _best(rows: DataFrame, column: str, colour: str, name: str, *, shown: bool) -> Any:
     import plotly.graph_objects as go
 
     return go.Scatter(
         x=rows["epoch"].tolist(),
         y=rows[column].tolist(),
         mode="markers",
-        name="best epoch, which is kept",
+        name=name,
         legendgroup="best",
         showlegend=shown,
         cliponaxis=False,

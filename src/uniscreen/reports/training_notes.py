@@ -48,7 +48,14 @@ def _frames(results: TrainingResults) -> str:
     if results.has_folds:
         sentences.append(
             "The training frames were dealt out in folds: each trained all members but one, and validated that one. "
-            "Their errors are those of the committee, which has seen them all."
+            "As training frames their errors are those of the committee, which has seen them all; as validation frames "
+            "those of the members that had not."
+        )
+    elif results.refitted:
+        sentences.append(
+            "The validation frames are predicted by a first training that held them out. After it training began once "
+            "more, on all frames, and what that ended with is the potential of this folder: it was trained on the "
+            "validation frames too, and is counted as such in the errors of the training frames."
         )
     else:
         sentences.append(

@@ -25,6 +25,7 @@ _ROLE = {
     "validation": "that chose the epoch, so that new ones do worse",
     "train": "of the training itself, so that new ones do worse",
 }
+_HELD_OUT = "predicted before they were trained on as well"
 
 
 class Tile(NamedTuple):
@@ -53,6 +54,7 @@ def write_training_report(folder: Path) -> Path:
 def verdict(results: TrainingResults) -> str:
     """One sentence: how the errors changed on the frames that say most of new structures."""
     name = results.sets[0]
+    role = _HELD_OUT if name == "validation" and (results.refitted or results.has_folds) else _ROLE[name]
     before, moved, after = (results.errors(name, stage) for stage in ("pretrained", "rereferenced", "trained"))
     energy = _change(moved["energy_mae_meV_per_atom"], after["energy_mae_meV_per_atom"], 1, " (re-referenced)")
     force = _change(before["force_mae_meV_per_A"], after["force_mae_meV_per_A"], 0, "")
@@ -61,7 +63,7 @@ def verdict(results: TrainingResults) -> str:
         "" if any(best) else " No epoch was better than epoch 0: the weights are those that training began with."
     )
     return (
-        f"On {plural(after['frames'], f'{SETS[name]} frame')} {_ROLE[name]}, training "
+        f"On {plural(after['frames'], f'{SETS[name]} frame')} {role}, training "
         f"{energy.format('energy')} meV/atom and {force.format('force')} meV/Å.{untrained}"
     )
 

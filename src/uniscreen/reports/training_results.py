@@ -128,6 +128,11 @@ class TrainingResults:
         return self.summary["errors"][name][stage]
 
     @property
+    def refitted(self) -> bool:
+        """Whether training began once more on all frames, after those of validation had chosen an epoch."""
+        return any(self.summary.get("epochs_on_all_frames", []))
+
+    @property
     def has_folds(self) -> bool:
         """Whether each training frame trained some members and validated others."""
         split = self.manifest.get("recipe", {}).get("data", {}).get("split", {})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from uniscreen.potentials import load_potential
 from uniscreen.potentials.trainable import TrainablePotential
+from uniscreen.training.objective import Material
 from uniscreen.training.recipe import Scratch
 from uniscreen.training.reference_energies import residual_shifts
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uniscreen.potentials.loading import Device
-    from uniscreen.training.objective import Material
     from uniscreen.training.recipe import Recipe
 
 
@@ -23,7 +23,7 @@ class Assignment:
     """What one member is to do: everything that its process needs, with the data already prepared.
 
     ``shifts`` eV an atom are added to the reference energies; ``elements`` are those of all the data. It is trained by
-    up to ``processes`` processes.
+    up to ``processes`` processes. With ``refit`` training begins once more, on all frames, after validation.
     """
 
     recipe: Recipe
@@ -36,11 +36,17 @@ class Assignment:
     folder: Path
     number: int
     processes: int
+    refit: bool
 
     @property
     def checkpoint(self) -> Path:
         """The file of its state while it trains."""
-        return self.folder / "checkpoint" / "state.pt"
+        return self.folder / "checkpoint" / ("state.pt" if self.material.validation else "refit.pt")
+
+    def on_all_frames(self) -> Assignment:
+        """The same with all frames in training, and none to validate with."""
+        material = self.material
+        return replace(self, material=Material([*material.train, *material.validation], [], material.replay))
 
 
 def adapted(assignment: Assignment) -> TrainablePotential:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,7 @@ class Prepared:
                 folder=folder if self.n_members == 1 else folder / outputs.MEMBERS / str(number),
                 number=number,
                 processes=max(1, processes // self.n_members),
+                refit=self.recipe.refits(len(self.data.known)),
             )
             for number, split in ((n, self.data.splits[n % len(self.data.splits)]) for n in range(self.n_members))
         ]
@@ -88,6 +89,8 @@ def prepare(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool =
             "Those that can: CHGNet, M3GNet, TensorNet and MACE models ('uniscreen models')."
         )
     data = read_data(recipe.data, potential)
+    if recipe.refits(len(data.known)):
+        data = replace(data, note="")  # what is held out is trained on in the end
     shifts = _shifts(recipe, potential, data)
     energies = potential.reference_energies
     potential.reference_energies = {symbol: energies[symbol] + shift for symbol, shift in shifts.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from uniscreen.training.checkpoints import Checkpoint
     from uniscreen.training.objective import Objective, Sample
-    from uniscreen.training.recipe import Recipe
+    from uniscreen.training.recipe import OptimiserSection, Recipe
     from uniscreen.training.strategies import Adaptation
 
 WARM_UP = 0.05
@@ -42,8 +42,30 @@ class Diverged(Exception):  # noqa: N818
     """A loss or gradient that is not a number, or a loss that has become many times larger."""
 
 
+class Length(NamedTuple):
+    """How long a training is, if nothing ends it before."""
+
+    epochs: int
+    steps_per_epoch: int
+
+    @classmethod
+    def of(cls, settings: OptimiserSection, n_frames: int) -> Length:
+        """That of a training on so many frames, each of which is seen once an epoch."""
+        steps_per_epoch = math.ceil(n_frames / settings.batch_size)
+        limit = settings.epochs if settings.steps is None else -(-settings.steps // steps_per_epoch)
+        return cls(min(settings.epochs, limit), steps_per_epoch)
+
+    @property
+    def steps(self) -> int:
+        """Of all epochs."""
+        return self.epochs * self.steps_per_epoch
+
+
 class Trainer:
-    """Trains the parameters of an adaptation, and leaves those that were best by validation in the potential."""
+    """Trains the parameters of an adaptation, and leaves those that were best by validation in the potential.
+
+    Where no frame validates, they are those of the last epoch.
+    """
 
     def __init__(
         self,
@@ -63,17 +85,7 @@ class Trainer:
         self._checkpoint = checkpoint
         self._optimiser = self._adaptation.optimiser(self._settings.kind)
         self._state = State()
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps in which each training frame is seen once."""
-        return math.ceil(len(self._objective.train) / self._settings.batch_size)
-
-    @property
-    def epochs(self) -> int:
-        """Epochs until the end, if nothing ends it before."""
-        steps = self._settings.steps
-        return self._settings.epochs if steps is None else min(self._settings.epochs, -(-steps // self.steps_per_epoch))
+        self.length = Length.of(self._settings, len(objective.train))
 
     def run(self, on_epoch: Callable[[dict[str, Any], int], None] = lambda *_: None) -> State:
         """Train to the end, from the checkpoint if there is one; ``on_epoch`` gets each row, and the number of epochs.
@@ -82,14 +94,14 @@ class Trainer:
         """
         state = self._begin()
         for row in state.rows:
-            on_epoch(row, self.epochs)
+            on_epoch(row, self.length.epochs)
         while not state.stopped:
             started = time.monotonic()
             try:
                 loss = self._epoch()
             except Diverged as error:
                 self._roll_back(str(error))
-                on_epoch(state.rows[-1], self.epochs)
+                on_epoch(state.rows[-1], self.length.epochs)
                 self._checkpoint.save(state, self._parameters, self._optimiser, now=True)
                 continue
             state.epoch += 1
@@ -97,13 +109,13 @@ class Trainer:
             state.seconds += time.monotonic() - started
             self._validate(loss)
             state.stopped = self._reason_to_stop()
-            on_epoch(state.rows[-1], self.epochs)
+            on_epoch(state.rows[-1], self.length.epochs)
             self._checkpoint.save(state, self._parameters, self._optimiser, now=bool(state.stopped))
         self._put(state.best)
         return state
 
-    def time_epoch(self) -> float:
-        """Seconds of an epoch by one step, whose gradient is thrown away, and a validation."""
+    def time(self) -> tuple[float, float]:
+        """Seconds of a step, by one whose gradient is thrown away, and of a validation."""
         batch, replayed = next(self._batches())
         times = []
         for _ in range(2):  # the first one also warms up
@@ -113,7 +125,7 @@ class Trainer:
         self._optimiser.zero_grad()
         started = time.monotonic()
         self._objective.evaluate(self._objective.validation)
-        return self.steps_per_epoch * times[-1] + time.monotonic() - started
+        return times[-1], time.monotonic() - started
 
     def _begin(self) -> State:
         """Take up the checkpoint, or validate the potential as it came."""
@@ -165,7 +177,7 @@ class Trainer:
         source = np.random.default_rng([self._seed, self._state.epoch, len(self._state.rollbacks)])
         train, replay, share = self._objective.train, self._objective.replay, self._replay_share
         order = source.permutation(len(train))
-        for places in np.array_split(order, self.steps_per_epoch):
+        for places in np.array_split(order, self.length.steps_per_epoch):
             n_replayed = min(len(replay), max(1, round(share / (1 - share) * len(places)))) if share else 0
             replayed = source.permutation(len(replay))[:n_replayed]
             yield [train[k] for k in places], [replay[k] for k in replayed]
@@ -175,25 +187,22 @@ class Trainer:
         highest = self._settings.learning_rate * self._state.rate_factor
         if self._settings.schedule == "constant":
             return highest
-        done = step / (self.epochs * self.steps_per_epoch)
+        done = step / self.length.steps
         if done < WARM_UP:
-            return highest * (step + 1) / (WARM_UP * self.epochs * self.steps_per_epoch + 1)
+            return highest * (step + 1) / (WARM_UP * self.length.steps + 1)
         fall = 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
         return highest * (FINAL_RATE + (1 - FINAL_RATE) * fall)
 
     def _validate(self, train_loss: float | None) -> None:
         """Validate the averaged weights, keep them if they are the best so far, and add the epoch's row."""
         state, started = self._state, time.monotonic()
-        current = [parameter.detach().clone() for parameter in self._parameters]
-        self._put(state.average)
-        loss, results = self._objective.evaluate(self._objective.validation)
-        self._put(current)
-        best = math.isfinite(loss) and loss < state.best_loss
+        loss, errors = self._errors_of_average()
+        best = loss is None or (math.isfinite(loss) and loss < state.best_loss)
         if best:
-            state.best_epoch, state.best_loss = state.epoch, loss
+            state.best_epoch = state.epoch
+            state.best_loss = math.inf if loss is None else loss
             state.best = [tensor.clone() for tensor in state.average]
         state.seconds += time.monotonic() - started
-        errors = Errors.of(self._objective.material.validation, results)
         state.rows.append(
             {
                 "epoch": state.epoch,
@@ -201,18 +210,28 @@ class Trainer:
                 "learning_rate": self._rate(max(state.step - 1, 0)),
                 "train_loss": train_loss,
                 "validation_loss": loss,
-                "validation_energy_mae_meV_per_atom": errors.energy_mae_meV_per_atom,
-                "validation_force_mae_meV_per_A": errors.force_mae_meV_per_A,
-                "validation_stress_mae_GPa": errors.stress_mae_GPa,
+                "validation_energy_mae_meV_per_atom": errors and errors.energy_mae_meV_per_atom,
+                "validation_force_mae_meV_per_A": errors and errors.force_mae_meV_per_A,
+                "validation_stress_mae_GPa": errors and errors.stress_mae_GPa,
                 "seconds": round(state.seconds, 3),
-                "event": "best" if best else "",
+                "event": "best" if best and errors else "",
             }
         )
 
+    def _errors_of_average(self) -> tuple[float | None, Errors | None]:
+        """The loss and the errors of the averaged weights on the frames that validate; None where there are none."""
+        if not self._objective.validation:
+            return None, None
+        current = [parameter.detach().clone() for parameter in self._parameters]
+        self._put(self._state.average)
+        loss, results = self._objective.evaluate(self._objective.validation)
+        self._put(current)
+        return loss, Errors.of(self._objective.material.validation, results)
+
     def _reason_to_stop(self) -> str:
         state = self._state
-        if state.epoch >= self.epochs:
-            return f"all {self.epochs} epochs are done"
+        if state.epoch >= self.length.epochs:
+            return f"all {self.length.epochs} epochs are done"
         if state.epoch - state.best_epoch >= self._settings.patience:
             return f"{self._settings.patience} epochs brought nothing better than epoch {state.best_epoch}"
         return ""
@@ -226,7 +245,7 @@ class Trainer:
         state.rows.append(
             {"epoch": state.epoch + 1, "step": state.step, "event": f"rolled back: {state.rollbacks[-1]}"}
         )
-        state.step = state.epoch * self.steps_per_epoch
+        state.step = state.epoch * self.length.steps_per_epoch
         self._put(state.best)
         state.average = [tensor.clone() for tensor in state.best]
         self._optimiser = self._adaptation.optimiser(self._settings.kind)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from multiprocessing.connection import Connection
 
+    from uniscreen.potentials.base import SystemResult
+    from uniscreen.potentials.trainable import TrainablePotential
     from uniscreen.processes import Parent
     from uniscreen.training.assignment import Assignment
     from uniscreen.training.checkpoints import State
@@ -32,11 +34,28 @@ class Epoch(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What a member came to."""
+    """What a member came to.
+
+    ``state`` is that of the training that validates; ``refit`` that of the one on all frames after it, if there was
+    one. ``held_out`` are the predictions for the frames that validate, from before any training on them.
+    """
 
     number: int
     state: State
+    refit: State | None
+    held_out: list[SystemResult]
     n_trained: int
+
+    @property
+    def parts(self) -> list[State]:
+        """The one or two trainings."""
+        return [self.state] if self.refit is None else [self.state, self.refit]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of ``metrics.csv``: the epochs of the refit come after those before it."""
+        later = self.refit.rows[1:] if self.refit is not None else []  # its epoch 0 is that of the first training
+        return [*self.state.rows, *(row | {"epoch": self.state.epoch + row["epoch"]} for row in later)]
 
 
 def train_members(assignments: Sequence[Assignment], at_once: int, on_epoch: Callable[[Epoch], None]) -> list[Trained]:
@@ -69,14 +88,36 @@ def train_member(assignment: Assignment, on_epoch: Callable[[Epoch], None]) -> T
     """Train one potential and save it in its folder; a checkpoint there is continued."""
     potential = adapted(assignment)
     adaptation = Adaptation(potential, assignment.recipe.strategy, assignment.seed)
+    state = _train(assignment, potential, adaptation, on_epoch)
+    validation = [one.atoms for one in assignment.material.validation]
+    held_out = potential.evaluate(validation, batch_size=assignment.recipe.optimiser.batch_size)
+    refit = None
+    if assignment.refit and state.best_epoch > 0:
+        adaptation.begin_again()
+        refit = _train(assignment.on_all_frames(), potential, adaptation, on_epoch, after=state.epoch)
+    adaptation.finish()
+    potential.save(assignment.folder)
+    return Trained(assignment.number, state, refit, held_out, adaptation.count)
+
+
+def _train(
+    assignment: Assignment,
+    potential: TrainablePotential,
+    adaptation: Adaptation,
+    on_epoch: Callable[[Epoch], None],
+    *,
+    after: int = 0,
+) -> State:
+    """Train to the end; ``after`` is how many epochs there were before."""
+
+    def told(row: dict[str, Any], epochs: int) -> None:
+        on_epoch(Epoch(assignment.number, row | {"epoch": after + row["epoch"]}, after + epochs))
+
     with closing(SharedObjective(assignment, potential, adaptation)) as objective:
         trainer = Trainer(
             objective, adaptation, assignment.recipe, seed=assignment.seed, checkpoint=Checkpoint(assignment.checkpoint)
         )
-        state = trainer.run(lambda row, epochs: on_epoch(Epoch(assignment.number, row, epochs)))
-    adaptation.finish()
-    potential.save(assignment.folder)
-    return Trained(assignment.number, state, adaptation.count)
+        return trainer.run(told)
 
 
 def _train_apart(parent: Parent) -> None:

@@ -82,7 +82,7 @@ def write(
 ) -> dict[str, Any]:
     """Write the tables, the committee of an ensemble, and the summary with the checks, which is returned."""
     tuned = _load(folder, prepared, assignments)
-    stages = {name: _stages(prepared, frames, tuned) for name, frames in _sets(prepared.data).items()}
+    stages = _all_stages(prepared, assignments, trained, tuned)
     _write_csv(folder / METRICS, pd.DataFrame(list(_metrics(trained))))
     _write_csv(folder / PREDICTIONS, pd.DataFrame([row for name, stage in stages.items() for row in stage.rows(name)]))
     atoms = pd.DataFrame([row for name, stage in stages.items() for row in stage.atoms(name)])
@@ -98,11 +98,12 @@ def _checked(
     prepared: Prepared, tuned: Potential, stages: Mapping[str, _Stages], on_check: Callable[[str], None]
 ) -> list[Check]:
     """The checks on the test frames, or on those of validation where there are none."""
-    data = next((stages[name].labels for name in ("test", "validation") if name in stages), ())
+    data = stages["test"] if "test" in stages else stages["validation"]
     train = stages["train"]
     return run_checks(
         tuned,
-        data,
+        data.labels,
+        results=data.results["trained"],
         training_errors=Errors.of(train.labels, train.results["trained"]),
         pretrained=prepared.potential,
         md_ps=prepared.recipe.checks.md_ps,
@@ -167,22 +168,54 @@ def _load(folder: Path, prepared: Prepared, assignments: Sequence[Assignment]) -
     return load_potential(str(folder), device=prepared.device)
 
 
-def _sets(data: TrainingData) -> dict[str, Frames]:
-    """Frames by what they were used for. With folds, each frame trained some members and validated others."""
-    sets = {"train": data.known, "test": data.test}
-    if len(data.splits) == 1:
-        split = data.splits[0]
-        sets = {"train": data.known.at(split.train), "validation": data.known.at(split.validation), "test": data.test}
-    return {name: frames for name, frames in sets.items() if len(frames)}
+def _all_stages(
+    prepared: Prepared, assignments: Sequence[Assignment], trained: Sequence[Trained], tuned: Potential
+) -> dict[str, _Stages]:
+    """The predictions by what the frames were used for.
+
+    Those that validate are predicted by what had not been trained on them, also where they were trained on later, in a
+    refit or by the members of other folds.
+    """
+    data, splits = prepared.data, prepared.data.splits
+    places = sorted({place for split in splits for place in split.validation})
+    train = data.known if any(one.refit for one in assignments) or len(splits) > 1 else data.known.at(splits[0].train)
+    stages = {
+        "train": _stages(prepared, train, _predicted(tuned, train)),
+        "validation": _stages(prepared, data.known.at(places), _held_out(data, trained, places)),
+    }
+    return stages | ({"test": _stages(prepared, data.test, _predicted(tuned, data.test))} if len(data.test) else {})
 
 
-def _stages(prepared: Prepared, frames: Frames, tuned: Potential) -> _Stages:
+def _predicted(potential: Potential, frames: Frames) -> list[SystemResult]:
+    return potential.evaluate([label.atoms for label in frames.labels], batch_size=4)
+
+
+def _held_out(data: TrainingData, trained: Sequence[Trained], places: Sequence[int]) -> list[SystemResult]:
+    """For each place the mean of what the members predict that held it out."""
+    found: dict[int, list[SystemResult]] = {place: [] for place in places}
+    for one in trained:
+        held = data.splits[one.number % len(data.splits)].validation
+        for place, result in zip(held, one.held_out, strict=True):
+            found[place].append(result)
+    return [_mean(found[place]) for place in places]
+
+
+def _mean(results: Sequence[SystemResult]) -> SystemResult:
+    """The mean energy, forces and stress of one structure."""
+    return results[0]._replace(
+        energy=float(np.mean([one.energy for one in results])),
+        forces=np.mean([one.forces for one in results], axis=0),
+        stress=np.mean([one.stress for one in results], axis=0),
+    )
+
+
+def _stages(prepared: Prepared, frames: Frames, trained: Sequence[SystemResult]) -> _Stages:
     shift = prepared.shifts
     moved = [
         result._replace(energy=result.energy + sum(shift.get(symbol, 0.0) for symbol in label.atoms.symbols))
         for label, result in zip(frames.labels, frames.pretrained, strict=True)
     ]
-    return _Stages(frames, moved, tuned.evaluate([label.atoms for label in frames.labels], batch_size=4))
+    return _Stages(frames, moved, trained)
 
 
 def _summary(
@@ -202,9 +235,10 @@ def _summary(
         "reference_energy_shifts_eV_per_atom": dict(prepared.shifts),
         "epochs": [one.state.epoch for one in trained],
         "best_epoch": [one.state.best_epoch for one in trained],
+        "epochs_on_all_frames": [one.refit.epoch if one.refit is not None else 0 for one in trained],
         "stopped": [one.state.stopped for one in trained],
-        "rollbacks": [one.state.rollbacks for one in trained],
-        "seconds": round(sum(one.state.seconds for one in trained), 1),
+        "rollbacks": [[reason for part in one.parts for reason in part.rollbacks] for one in trained],
+        "seconds": round(sum(part.seconds for one in trained for part in one.parts), 1),
         "errors": {name: stage.errors() for name, stage in stages.items()},
         "left_out": list(prepared.data.left_out),
         "note": prepared.data.note,
@@ -217,7 +251,7 @@ def _summary(
 
 def _metrics(trained: Sequence[Trained]) -> Iterator[dict[str, Any]]:
     for one in trained:
-        for row in one.state.rows:
+        for row in one.rows:
             yield {"member": one.number, **row}
 
 

@@ -12,7 +12,7 @@ import torch
 
 from uniscreen.training.assignment import adapted
 from uniscreen.training.checkpoints import Checkpoint
-from uniscreen.training.loop import Trainer
+from uniscreen.training.loop import Length, Trainer
 from uniscreen.training.sharing import SharedObjective
 from uniscreen.training.strategies import Adaptation
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 class Plan:
     """How much would be trained, on what, for how long at most; times and memory are those of this machine.
 
+    ``epochs_on_all_frames`` follow where those that validate are trained on too in the end, else 0. ``seconds`` are
+    those of one member, if nothing ends it before all epochs are done.
     ``memory_GB`` is the peak of this process after one step, or of the CUDA device; every process of the training takes
     as much.
     """
@@ -42,14 +44,11 @@ class Plan:
     steps_per_epoch: int
     epochs: int
     seconds_per_epoch: float
+    epochs_on_all_frames: int
+    seconds: float
     memory_GB: float  # noqa: N815
     left_out: Sequence[str]
     note: str
-
-    @property
-    def seconds(self) -> float:
-        """Of one member, if nothing ends it before all epochs are done."""
-        return self.epochs * self.seconds_per_epoch
 
     @classmethod
     def of(cls, assignments: Sequence[Assignment], data: TrainingData) -> Plan:
@@ -59,7 +58,10 @@ class Plan:
         adaptation = Adaptation(potential, one.recipe.strategy, one.seed)
         with closing(SharedObjective(one, potential, adaptation)) as objective:
             trainer = Trainer(objective, adaptation, one.recipe, seed=one.seed, checkpoint=Checkpoint(Path()))
-            seconds = trainer.time_epoch()
+            step, validation = trainer.time()
+        n_frames = len(one.material.train) + len(one.material.validation)
+        later = Length.of(one.recipe.optimiser, n_frames) if one.refit else Length(0, 0)
+        seconds_per_epoch = trainer.length.steps_per_epoch * step + validation
         return cls(
             members=len(assignments),
             parameters=sum(parameter.numel() for parameter in potential.model.parameters()),
@@ -69,9 +71,11 @@ class Plan:
             n_test=len(data.test),
             n_replay=len(one.material.replay),
             reference_energy_shifts_eV_per_atom=one.shifts,
-            steps_per_epoch=trainer.steps_per_epoch,
-            epochs=trainer.epochs,
-            seconds_per_epoch=seconds,
+            steps_per_epoch=trainer.length.steps_per_epoch,
+            epochs=trainer.length.epochs,
+            seconds_per_epoch=seconds_per_epoch,
+            epochs_on_all_frames=later.epochs,
+            seconds=trainer.length.epochs * seconds_per_epoch + later.steps * step,
             memory_GB=_peak_memory(potential.device),
             left_out=data.left_out,
             note=data.note,

@@ -24,6 +24,9 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 OptimiserKind = Literal["adam", "soap"]
 
+FEW_FRAMES = 30
+"""With at most so many frames none is held out to the end, unless the recipe says so."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -142,6 +145,9 @@ class OptimiserSection(_Section):
     which ``steps`` are reached is trained to its end.
     ``schedule`` cosine: the rate rises over the first 5 % of the steps and falls to 1 % by the end. ``clip`` is the
     largest norm of the gradient, ``ema`` the decay of the averaged weights, which are what is validated and kept.
+
+    With ``refit`` training begins once more after that, now on all frames, those of validation included, and the
+    weights of its last epoch are kept. By default (None) it does so with 30 frames or fewer (``refits``).
     """
 
     kind: OptimiserKind = "adam"
@@ -153,6 +159,7 @@ class OptimiserSection(_Section):
     steps: Count | None = None
     patience: Count = 50
     batch_size: Count = 4
+    refit: bool | None = None
 
 
 class ReplaySection(_Section):
@@ -205,7 +212,19 @@ class Recipe(_Section):
                 raise ValueError("data.split.folds makes one member a fold, so leave ensemble.members at 1")
             if self.data.validation is not None:
                 raise ValueError("data.validation is given, so there is nothing to split into data.split.folds")
+            if self.optimiser.refit:
+                raise ValueError("with data.split.folds every frame trains some member, so leave optimiser.refit out")
         return self
+
+    def refits(self, n_frames: int) -> bool:
+        """Whether training ends with all of so many frames.
+
+        A fifth of a few frames is too little to choose an epoch by, and often all that there is of a kind. A file of
+        validation is left to what it is given for, and so are folds, with which each frame trains some member.
+        """
+        if self.optimiser.refit is not None:
+            return self.optimiser.refit
+        return n_frames <= FEW_FRAMES and self.data.validation is None and self.data.split.folds is None
 
     def files(self) -> dict[str, Path]:
         """The files that the recipe names, by key."""

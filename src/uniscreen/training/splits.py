@@ -22,9 +22,6 @@ BLOCKS = 10
 FEW_GROUPS = 5
 """With fewer groups than this, one that is held out may well be a kind of structures that nothing else is like."""
 
-K_FOLD_LIMIT = 30
-"""With at most this many frames one validation set is too small to choose by, so k folds are offered."""
-
 
 @dataclass(frozen=True)
 class Split:

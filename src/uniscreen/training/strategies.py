@@ -31,7 +31,7 @@ class Adaptation:
         self._merges = isinstance(strategy, LoRA)
         self._decay = strategy.decay if isinstance(strategy, Delta) else 0.0
         self.parameters = _chosen(potential, strategy, seed)
-        self._pretrained = [parameter.detach().clone() for parameter in self.parameters] if self._decay else []
+        self._start = [parameter.detach().clone() for parameter in self.parameters]
 
     @property
     def count(self) -> int:
@@ -63,7 +63,12 @@ class Adaptation:
         toward 0.
         """
         if self._decay:
-            torch._foreach_lerp_([*self.parameters], self._pretrained, min(1.0, learning_rate * self._decay))
+            torch._foreach_lerp_([*self.parameters], self._start, min(1.0, learning_rate * self._decay))
+
+    @torch.no_grad()
+    def begin_again(self) -> None:
+        """Give the parameters the values that they had before any training."""
+        torch._foreach_copy_([*self.parameters], self._start)
 
     def finish(self) -> None:
         """Make the potential one like any other: low-rank additions become part of the weights."""

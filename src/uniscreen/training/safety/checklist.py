@@ -14,7 +14,7 @@ from uniscreen.training.safety.subject import Subject
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from uniscreen.potentials.base import Potential
+    from uniscreen.potentials.base import Potential, SystemResult
     from uniscreen.structures.labels import LabelledStructure
     from uniscreen.training.errors import MeanErrors
     from uniscreen.training.safety.result import CheckStatus, Limit
@@ -103,6 +103,7 @@ def run_checks(
     potential: Potential,
     data: Sequence[LabelledStructure] = (),
     *,
+    results: Sequence[SystemResult] | None = None,
     training_errors: MeanErrors | None = None,
     pretrained: Potential | None = None,
     sample: Sequence[LabelledStructure] | None = None,
@@ -114,13 +115,15 @@ def run_checks(
     Args:
         potential: what is checked.
         data: labelled structures that it was not trained on. Checks that need what is missing are "not run".
+        results: what is predicted for ``data``, where the potential was trained on it in the end; by default what it
+            says itself.
         training_errors: its errors on the data that it was trained on.
         pretrained: the potential that it was trained from.
         sample: structures on which the two are compared, instead of built crystals of most elements.
         md_ps: length of the molecular dynamics in ps.
         on_probe: told the name of a row when its measurement starts.
     """
-    subject = Subject(potential, data, training_errors, pretrained, sample, md_ps)
+    subject = Subject(potential, data, training_errors, pretrained, sample, md_ps, results)
     checks = []
     for probe in PROBES:
         if on_probe is not None:

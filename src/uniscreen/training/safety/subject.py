@@ -58,7 +58,7 @@ class Subject:
 
     ``training_errors`` are those on the data that it was trained on; ``pretrained`` what it was trained from;
     ``sample`` the structures on which the two are compared, None for the built-in ones; ``md_ps`` the length of the
-    molecular dynamics.
+    molecular dynamics. ``results`` are predictions for ``data`` that stand in for those of the potential.
     """
 
     potential: Potential
@@ -67,6 +67,7 @@ class Subject:
     pretrained: Potential | None
     sample: Sequence[LabelledStructure] | None
     md_ps: float
+    results: Sequence[SystemResult] | None = None
 
     def require_data(self) -> None:
         """Raise NotRun where there are no labelled structures."""
@@ -81,6 +82,8 @@ class Subject:
             NotRun: there are no data, or none can be evaluated.
         """
         self.require_data()
+        if self.results is not None:
+            return list(zip(self.data, self.results, strict=True))
         predictions = predict(self.potential, self.data)
         if not predictions.results:
             raise NotRun(f"no structure of the data can be evaluated: {next(iter(predictions.refused.values()))}")
