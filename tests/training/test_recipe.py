@@ -114,7 +114,7 @@ def test_few_frames_are_not_held_out_to_the_end(recipe_file, settings, n_frames,
 
 
 def test_folds_leave_no_frame_to_train_on_in_the_end(recipe_file):
-    with pytest.raises(InputError, match="leave optimiser.refit out"):
+    with pytest.raises(InputError, match=r"leave optimiser\.refit out"):
         read_recipe(recipe_file(), ["data.split.folds=5", "optimiser.refit=true"])
 
 
