@@ -134,6 +134,7 @@ def test_what_training_makes_worse_is_not_trained_once_more(frames, tmp_path, lo
     too_fast = {"refit": True, "epochs": 2, "learning_rate": 1.0, "schedule": "constant"}
     summary = finetune(recipe(frames, optimiser=too_fast), tmp_path / "run", device="cpu")
     assert summary["best_epoch"] == summary["epochs_on_all_frames"] == [0]
+    assert summary["errors"]["train"]["trained"]["frames"] == 12
     tuned, before = weights(tmp_path / "run"), loaded(MODEL).model.state_dict()
     assert all(torch.equal(tuned[name], before[name]) for name in tuned)
 

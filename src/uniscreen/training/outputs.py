@@ -82,7 +82,7 @@ def write(
 ) -> dict[str, Any]:
     """Write the tables, the committee of an ensemble, and the summary with the checks, which is returned."""
     tuned = _load(folder, prepared, assignments)
-    stages = _all_stages(prepared, assignments, trained, tuned)
+    stages = _all_stages(prepared, trained, tuned)
     _write_csv(folder / METRICS, pd.DataFrame(list(_metrics(trained))))
     _write_csv(folder / PREDICTIONS, pd.DataFrame([row for name, stage in stages.items() for row in stage.rows(name)]))
     atoms = pd.DataFrame([row for name, stage in stages.items() for row in stage.atoms(name)])
@@ -168,9 +168,7 @@ def _load(folder: Path, prepared: Prepared, assignments: Sequence[Assignment]) -
     return load_potential(str(folder), device=prepared.device)
 
 
-def _all_stages(
-    prepared: Prepared, assignments: Sequence[Assignment], trained: Sequence[Trained], tuned: Potential
-) -> dict[str, _Stages]:
+def _all_stages(prepared: Prepared, trained: Sequence[Trained], tuned: Potential) -> dict[str, _Stages]:
     """The predictions by what the frames were used for.
 
     Those that validate are predicted by what had not been trained on them, also where they were trained on later, in a
@@ -178,7 +176,8 @@ def _all_stages(
     """
     data, splits = prepared.data, prepared.data.splits
     places = sorted({place for split in splits for place in split.validation})
-    train = data.known if any(one.refit for one in assignments) or len(splits) > 1 else data.known.at(splits[0].train)
+    all_train = len(splits) > 1 or any(one.refit is not None for one in trained)
+    train = data.known if all_train else data.known.at(splits[0].train)
     stages = {
         "train": _stages(prepared, train, _predicted(tuned, train)),
         "validation": _stages(prepared, data.known.at(places), _held_out(data, trained, places)),
