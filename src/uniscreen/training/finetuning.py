@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +89,6 @@ def prepare(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool =
             "Those that can: CHGNet, M3GNet, TensorNet and MACE models ('uniscreen models')."
         )
     data = read_data(recipe.data, potential)
-    if recipe.refits(len(data.known)):
-        data = replace(data, note="")  # what is held out is trained on in the end
     shifts = _shifts(recipe, potential, data)
     energies = potential.reference_energies
     potential.reference_energies = {symbol: energies[symbol] + shift for symbol, shift in shifts.items()}

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from uniscreen.training.assignment import Assignment
     from uniscreen.training.checkpoints import State
 
+BATCH_SIZE = 4
+"""Frames predicted at once, whatever the batches of training: those are cut by their edges, these are not."""
+
 
 class Epoch(NamedTuple):
     """One more epoch of a member: its row of ``metrics.csv``, and how many epochs there are at most."""
@@ -90,7 +93,7 @@ def train_member(assignment: Assignment, on_epoch: Callable[[Epoch], None]) -> T
     adaptation = Adaptation(potential, assignment.recipe.strategy, assignment.seed)
     state = _train(assignment, potential, adaptation, on_epoch)
     validation = [one.atoms for one in assignment.material.validation]
-    held_out = potential.evaluate(validation, batch_size=assignment.recipe.optimiser.batch_size)
+    held_out = potential.evaluate(validation, batch_size=BATCH_SIZE)
     refit = None
     if assignment.refit and state.best_epoch > 0:
         adaptation.begin_again()

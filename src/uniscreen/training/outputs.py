@@ -16,6 +16,7 @@ from uniscreen.durable import write_atomically
 from uniscreen.potentials import load_potential
 from uniscreen.potentials.saved import DESCRIPTION, WEIGHTS, write_committee
 from uniscreen.training.errors import Errors
+from uniscreen.training.members import BATCH_SIZE
 from uniscreen.training.safety import run_checks
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
@@ -186,7 +187,7 @@ def _all_stages(prepared: Prepared, trained: Sequence[Trained], tuned: Potential
 
 
 def _predicted(potential: Potential, frames: Frames) -> list[SystemResult]:
-    return potential.evaluate([label.atoms for label in frames.labels], batch_size=4)
+    return potential.evaluate([label.atoms for label in frames.labels], batch_size=BATCH_SIZE)
 
 
 def _held_out(data: TrainingData, trained: Sequence[Trained], places: Sequence[int]) -> list[SystemResult]:
@@ -240,7 +241,7 @@ def _summary(
         "seconds": round(sum(part.seconds for one in trained for part in one.parts), 1),
         "errors": {name: stage.errors() for name, stage in stages.items()},
         "left_out": list(prepared.data.left_out),
-        "note": prepared.data.note,
+        "note": "" if any(one.refit is not None for one in trained) else prepared.data.note,
         "unit_checks": [f"{one.check}: {one.verdict}: {one.seen}" for one in prepared.data.findings],
         "data_sha256": dict(prepared.sha256),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
