@@ -131,12 +131,23 @@ def test_the_errors_of_validation_are_from_before_its_frames_were_trained_on(run
 
 
 def test_what_training_makes_worse_is_not_trained_once_more(frames, tmp_path, loaded):
+    four_groups = [atoms for atoms in read(frames["train"], ":") if atoms.info["group"] != "parent-4"]
+    write(tmp_path / "train.extxyz", four_groups)
     too_fast = {"refit": True, "epochs": 2, "learning_rate": 1.0, "schedule": "constant"}
-    summary = finetune(recipe(frames, optimiser=too_fast), tmp_path / "run", device="cpu")
+    files = frames | {"train": str(tmp_path / "train.extxyz")}
+    summary = finetune(recipe(files, optimiser=too_fast), tmp_path / "run", device="cpu")
     assert summary["best_epoch"] == summary["epochs_on_all_frames"] == [0]
-    assert summary["errors"]["train"]["trained"]["frames"] == 12
+    assert summary["errors"]["train"]["trained"]["frames"] == 9
+    assert "none of them trains" in summary["note"]
     tuned, before = weights(tmp_path / "run"), loaded(MODEL).model.state_dict()
     assert all(torch.equal(tuned[name], before[name]) for name in tuned)
+
+
+def test_what_gets_worse_by_the_end_is_not_trained_once_more(frames, tmp_path):
+    too_long = {"refit": True, "epochs": 2, "learning_rate": 1e-2, "schedule": "constant", "ema": 0}
+    summary = finetune(recipe(frames, optimiser=too_long), tmp_path / "run", device="cpu")
+    assert summary["best_epoch"] == [1]
+    assert summary["epochs_on_all_frames"] == [0]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(run, frames, tmp_path):
