@@ -150,6 +150,19 @@ def test_what_gets_worse_by_the_end_is_not_trained_once_more(frames, tmp_path):
     assert summary["epochs_on_all_frames"] == [0]
 
 
+def test_energies_may_count_more_in_the_second_half_of_the_epochs(run, frames, tmp_path):
+    finetune(recipe(frames, loss={"late_energy": 3.0}), tmp_path / "run", device="cpu")
+    before, rows = (pd.read_csv(folder / "metrics.csv") for folder in (run[0], tmp_path / "run"))
+    same = ["train_loss", "validation_energy_mae_meV_per_atom", "validation_force_mae_meV_per_A"]
+    pd.testing.assert_frame_equal(rows.loc[:4, same], before.loc[:4, same])
+    assert not np.isclose(rows["train_loss"][5:], before["train_loss"][5:], rtol=1e-3).any()
+    # what is validated are the weights of the end from the beginning
+    frame = pd.read_csv(tmp_path / "run" / "predictions.csv").query("set == 'validation'")
+    errors = (frame["energy_rereferenced_eV"] - frame["energy_eV"]) / frame["n_atoms"]
+    huber = np.where(abs(errors) < 0.01, errors**2 / 0.02, abs(errors) - 0.005)
+    assert rows["validation_loss"][0] - before["validation_loss"][0] == pytest.approx(2 * huber.mean(), rel=1e-4)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(run, frames, tmp_path):
     finetune(recipe(frames), tmp_path / "again", device="cpu")
     finetune(recipe(frames, seed=1), tmp_path / "other", device="cpu")

@@ -86,6 +86,8 @@ class Trainer:
         self._optimiser = self._adaptation.optimiser(self._settings.kind)
         self._state = State()
         self.length = Length.of(self._settings, len(objective.train))
+        self._loss, self._late_loss = recipe.loss, recipe.loss.late
+        self._late_from = math.ceil(self.length.epochs / 2) if self._late_loss != self._loss else self.length.epochs
 
     def run(self, on_epoch: Callable[[dict[str, Any], int], None] = lambda *_: None) -> State:
         """Train to the end, from the checkpoint if there is one; ``on_epoch`` gets each row, and the number of epochs.
@@ -105,7 +107,7 @@ class Trainer:
                 self._checkpoint.save(state, self._parameters, self._optimiser, now=True)
                 continue
             state.epoch += 1
-            state.lowest_train_loss = min(loss, state.lowest_train_loss)
+            state.lowest_train_loss = math.inf if state.epoch == self._late_from else min(loss, state.lowest_train_loss)
             state.seconds += time.monotonic() - started
             self._validate(loss)
             state.stopped = self._reason_to_stop()
@@ -120,11 +122,11 @@ class Trainer:
         times = []
         for _ in range(2):  # the first one also warms up
             started = time.monotonic()
-            self._objective.backward([*batch, *replayed])
+            self._objective.backward([*batch, *replayed], self._loss)
             times.append(time.monotonic() - started)
         self._optimiser.zero_grad()
         started = time.monotonic()
-        self._objective.evaluate(self._objective.validation)
+        self._objective.evaluate(self._objective.validation, self._late_loss)
         return times[-1], time.monotonic() - started
 
     def _begin(self) -> State:
@@ -154,9 +156,10 @@ class Trainer:
         state, settings = self._state, self._settings
         self._optimiser.zero_grad()
         share = self._replay_share if replayed else 0.0
-        loss = (1 - share) * self._objective.backward(batch, 1 - share)
+        weights = self._loss if state.epoch < self._late_from else self._late_loss
+        loss = (1 - share) * self._objective.backward(batch, weights, 1 - share)
         if replayed:
-            loss += share * self._objective.backward(replayed, share)
+            loss += share * self._objective.backward(replayed, weights, share)
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, settings.clip))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise Diverged(f"the loss of epoch {state.epoch + 1} was {loss} with a gradient of {norm}")
@@ -224,7 +227,7 @@ class Trainer:
             return None, None
         current = [parameter.detach().clone() for parameter in self._parameters]
         self._put(self._state.average)
-        loss, results = self._objective.evaluate(self._objective.validation)
+        loss, results = self._objective.evaluate(self._objective.validation, self._late_loss)
         self._put(current)
         return loss, Errors.of(self._objective.material.validation, results)
 

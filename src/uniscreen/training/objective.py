@@ -53,29 +53,35 @@ class Material(NamedTuple):
     replay: Sequence[LabelledStructure]
 
 
-class Totals(NamedTuple):
-    """What the loss of a batch is a mean over: its frames, their force components, and those with a stress."""
+class Factors(NamedTuple):
+    """What the error of one frame's energy, of one force and of one stress component counts in the loss of a batch.
 
-    frames: int
-    force_components: int
-    stresses: int
+    The loss is a sum of means: over its frames, their force components, and the stress components of those that have
+    them.
+    """
+
+    energy: float
+    force: float
+    stress: float
 
     @classmethod
-    def of(cls, batch: Sequence[Sample]) -> Totals:
+    def of(cls, batch: Sequence[Sample], weights: LossSection) -> Factors:
         """Those of a batch."""
-        return cls(len(batch), 3 * sum(len(one.atoms) for one in batch), sum(one.stress is not None for one in batch))
+        n_forces = 3 * sum(len(one.atoms) for one in batch)
+        n_stresses = 9 * sum(one.stress is not None for one in batch)
+        return cls(weights.energy / len(batch), weights.forces / n_forces, weights.stress / max(1, n_stresses))
 
 
 class Objective:
     """The loss of a potential on its material, evaluated in passes of so many edges that they fit the memory."""
 
     def __init__(
-        self, potential: TrainablePotential, parameters: Sequence[Parameter], weights: LossSection, material: Material
+        self, potential: TrainablePotential, parameters: Sequence[Parameter], huber: float, material: Material
     ) -> None:
-        """``parameters`` are those that gradients are taken for."""
+        """``parameters`` are those that gradients are taken for, ``huber`` is the width of the loss."""
         self._potential = potential
         self._parameters = parameters
-        self._weights = weights
+        self._huber_width = huber
         self.material = material
         self._max_edges = CPU_EDGES if potential.device.type == "cpu" else CUDA_EDGES
         self.samples = self._samples([*material.train, *material.validation, *material.replay])
@@ -84,7 +90,7 @@ class Objective:
         self.validation = self.samples[n_train : n_train + n_validation]
         self.replay = self.samples[n_train + n_validation :]
 
-    def backward(self, batch: Sequence[Sample], share: float = 1.0) -> float:
+    def backward(self, batch: Sequence[Sample], weights: LossSection, share: float = 1.0) -> float:
         """Add the gradient of ``share`` times the loss of a batch to the parameters; the loss itself is returned.
 
         A CUDA device that runs out of memory gets smaller passes from then on.
@@ -95,7 +101,7 @@ class Objective:
         while True:
             try:
                 loss, sums = 0.0, [parameter.grad for parameter in self._parameters]
-                for part_loss, gradients in self.gradients(self.passes(batch), Totals.of(batch), share):
+                for part_loss, gradients in self.gradients(self.passes(batch), Factors.of(batch, weights), share):
                     loss += part_loss
                     sums = [_added(total, one) for total, one in zip(sums, gradients, strict=True)]
             except torch.OutOfMemoryError:
@@ -106,31 +112,31 @@ class Objective:
             parameter.grad = gradient
         return loss
 
-    def evaluate(self, batch: Sequence[Sample]) -> tuple[float, list[SystemResult]]:
+    def evaluate(self, batch: Sequence[Sample], weights: LossSection) -> tuple[float, list[SystemResult]]:
         """The loss of some samples, without a gradient, and what is predicted for each."""
-        found = list(self.evaluations(self.passes(batch), Totals.of(batch)))
+        found = list(self.evaluations(self.passes(batch), Factors.of(batch, weights)))
         return sum(loss for loss, _ in found), [result for _, results in found for result in results]
 
     def gradients(
-        self, passes: Sequence[Sequence[Sample]], totals: Totals, share: float
+        self, passes: Sequence[Sequence[Sample]], factors: Factors, share: float
     ) -> Iterable[tuple[float, list[Tensor | None]]]:
         """What each pass adds to the loss of its batch, and the gradient of ``share`` times that (None for 0)."""
         for part in passes:
             graph = self._potential.graph([one.atoms for one in part])
-            stress = any(one.stress is not None for one in part) and self._weights.stress > 0
+            stress = any(one.stress is not None for one in part) and factors.stress > 0
             predicted = self._potential.derivatives(graph, stress=stress, create_graph=True)
-            loss = self._loss(predicted, graph, part, totals)
+            loss = self._loss(predicted, graph, part, factors)
             found = torch.autograd.grad(share * loss, self._parameters, allow_unused=True)
             yield float(loss.detach()), [None if one is None else one.contiguous() for one in found]
 
     def evaluations(
-        self, passes: Sequence[Sequence[Sample]], totals: Totals
+        self, passes: Sequence[Sequence[Sample]], factors: Factors
     ) -> Iterable[tuple[float, list[SystemResult]]]:
         """What each pass adds to the loss of its batch, and its predictions."""
         for part in passes:
             graph = self._potential.graph([one.atoms for one in part])
             predicted = self._potential.evaluate_graph(graph)
-            yield float(self._loss(predicted, graph, part, totals)), split(graph, predicted)
+            yield float(self._loss(predicted, graph, part, factors)), split(graph, predicted)
 
     def passes(self, batch: Sequence[Sample]) -> list[Sequence[Sample]]:
         """The samples in their order, cut where the edges of a pass would be too many."""
@@ -159,25 +165,24 @@ class Objective:
             for place, one in enumerate(labels)
         ]
 
-    def _loss(self, predicted: Evaluation, graph: AtomicGraph, part: Sequence[Sample], totals: Totals) -> Tensor:
-        """What a part of a batch adds to the batch's loss: means over its frames, force and stress components."""
-        weights = self._weights
+    def _loss(self, predicted: Evaluation, graph: AtomicGraph, part: Sequence[Sample], factors: Factors) -> Tensor:
+        """What a part of a batch adds to the batch's loss."""
         energy = torch.tensor([one.energy for one in part], dtype=torch.float64, device=graph.cells.device)
         errors = (predicted.energy - energy) / graph.n_atoms
-        loss = weights.energy / totals.frames * self._huber(errors)
-        if weights.forces:
+        loss = factors.energy * self._huber(errors)
+        if factors.force:
             errors = predicted.forces - torch.cat([one.forces for one in part])
-            loss = loss + weights.forces / totals.force_components * self._huber(errors)
+            loss = loss + factors.force * self._huber(errors)
         labelled = [k for k, one in enumerate(part) if one.stress is not None]
-        if weights.stress and labelled:
+        if factors.stress and labelled:
             assert predicted.stress is not None
             errors = predicted.stress[labelled] - torch.stack([part[k].stress for k in labelled])  # type: ignore[misc]
-            loss = loss + weights.stress / (9 * totals.stresses) * self._huber(EV_PER_CUBIC_ANGSTROM_TO_GPA * errors)
+            loss = loss + factors.stress * self._huber(EV_PER_CUBIC_ANGSTROM_TO_GPA * errors)
         return loss
 
     def _huber(self, errors: Tensor) -> Tensor:
         """The sum of Huber's loss, divided by its width."""
-        return smooth_l1_loss(errors, torch.zeros_like(errors), beta=self._weights.huber, reduction="sum")
+        return smooth_l1_loss(errors, torch.zeros_like(errors), beta=self._huber_width, reduction="sum")
 
     def _make_smaller(self, samples: Sequence[Sample]) -> None:
         """Halve the passes."""

@@ -123,13 +123,20 @@ class LossSection(_Section):
     """Weights of the errors in energy (eV/atom), forces (eV/Å) and stress (GPa).
 
     Each error enters by the Huber loss, divided by its width: squared below ``huber``, linear above, so that one bad
-    frame does not decide.
+    frame does not decide. ``late_energy`` is the weight of energies in the second half of the epochs, and in what is
+    validated; by default it does not change.
     """
 
     energy: Weight = 1.0
     forces: Weight = 1.0
     stress: Weight = 0.1
     huber: Positive = 0.01
+    late_energy: Weight | None = None
+
+    @property
+    def late(self) -> LossSection:
+        """The weights at the end of training."""
+        return self if self.late_energy is None else self.model_copy(update={"energy": self.late_energy})
 
     @model_validator(mode="after")
     def _weighs_something(self) -> LossSection:

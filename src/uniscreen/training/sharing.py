@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from uniscreen.potentials.trainable import TrainablePotential
     from uniscreen.processes import Parent
     from uniscreen.training.assignment import Assignment
-    from uniscreen.training.objective import Sample, Totals
+    from uniscreen.training.objective import Factors, Sample
 
 Found = TypeVar("Found")
 
@@ -38,7 +38,7 @@ class Request(NamedTuple):
 
     values: list[np.ndarray]
     passes: list[list[int]]
-    totals: Totals
+    factors: Factors
     share: float | None
 
 
@@ -47,7 +47,7 @@ class SharedObjective(Objective):
 
     def __init__(self, assignment: Assignment, potential: TrainablePotential, adaptation: Adaptation) -> None:
         """Start as many processes as the largest batch has passes, at most those that the assignment may have."""
-        super().__init__(potential, adaptation.parameters, assignment.recipe.loss, assignment.material)
+        super().__init__(potential, adaptation.parameters, assignment.recipe.loss.huber, assignment.material)
         largest = sorted(self.train, key=lambda one: -one.n_edges)[: assignment.recipe.optimiser.batch_size]
         n_processes = min(assignment.processes, len(self.passes(largest))) if potential.device.type == "cpu" else 1
         self._helpers = [TrainingProcess(_help) for _ in range(n_processes - 1)]
@@ -60,24 +60,24 @@ class SharedObjective(Objective):
             helper.close()
 
     def gradients(
-        self, passes: Sequence[Sequence[Sample]], totals: Totals, share: float
+        self, passes: Sequence[Sequence[Sample]], factors: Factors, share: float
     ) -> Iterable[tuple[float, list[Tensor | None]]]:
         """As an objective has them."""
         if not self._helpers or len(passes) == 1:
-            return super().gradients(passes, totals, share)
-        places = self._hand_out(passes, totals, share)
-        return self._collect(places, super().gradients([passes[k] for k in places[0]], totals, share), _as_tensors)
+            return super().gradients(passes, factors, share)
+        places = self._hand_out(passes, factors, share)
+        return self._collect(places, super().gradients([passes[k] for k in places[0]], factors, share), _as_tensors)
 
     def evaluations(
-        self, passes: Sequence[Sequence[Sample]], totals: Totals
+        self, passes: Sequence[Sequence[Sample]], factors: Factors
     ) -> Iterable[tuple[float, list[SystemResult]]]:
         """As an objective has them."""
         if not self._helpers or len(passes) == 1:
-            return super().evaluations(passes, totals)
-        places = self._hand_out(passes, totals, None)
-        return self._collect(places, super().evaluations([passes[k] for k in places[0]], totals), _as_they_are)
+            return super().evaluations(passes, factors)
+        places = self._hand_out(passes, factors, None)
+        return self._collect(places, super().evaluations([passes[k] for k in places[0]], factors), _as_they_are)
 
-    def _hand_out(self, passes: Sequence[Sequence[Sample]], totals: Totals, share: float | None) -> list[list[int]]:
+    def _hand_out(self, passes: Sequence[Sequence[Sample]], factors: Factors, share: float | None) -> list[list[int]]:
         """Send every process passes of about as many edges; the places of each one's are returned, our own first."""
         places: list[list[int]] = [[] for _ in range(1 + len(self._helpers))]
         edges = [0] * len(places)
@@ -88,7 +88,7 @@ class SharedObjective(Objective):
             edges[least] += sizes[k]
         values = [parameter.detach().numpy() for parameter in self._parameters]
         for helper, theirs in zip(self._helpers, places[1:], strict=True):
-            helper.send(Request(values, [[one.place for one in passes[k]] for k in theirs], totals, share))
+            helper.send(Request(values, [[one.place for one in passes[k]] for k in theirs], factors, share))
         return places
 
     def _collect(
@@ -106,7 +106,7 @@ def _help(parent: Parent) -> None:
     assignment: Assignment = parent.receive()
     potential = adapted(assignment)
     adaptation = Adaptation(potential, assignment.recipe.strategy, assignment.seed)
-    objective = Objective(potential, adaptation.parameters, assignment.recipe.loss, assignment.material)
+    objective = Objective(potential, adaptation.parameters, assignment.recipe.loss.huber, assignment.material)
     while True:
         request: Request = parent.receive()
         with torch.no_grad():
@@ -115,9 +115,9 @@ def _help(parent: Parent) -> None:
         passes = [[objective.samples[place] for place in places] for places in request.passes]
         found: list[Any]
         if request.share is None:
-            found = list(objective.evaluations(passes, request.totals))
+            found = list(objective.evaluations(passes, request.factors))
         else:
-            found = [_as_arrays(one) for one in objective.gradients(passes, request.totals, request.share)]
+            found = [_as_arrays(one) for one in objective.gradients(passes, request.factors, request.share)]
         parent.send(found)
 
 
