@@ -41,12 +41,6 @@ class State:
     seconds: float = 0.0
     stopped: str = ""
 
-    @property
-    def ended_better(self) -> bool:
-        """Whether the last epoch was better than epoch 0 on the frames that validate."""
-        losses = [row["validation_loss"] for row in self.rows if row.get("validation_loss") is not None]
-        return bool(losses) and losses[-1] < losses[0]
-
 
 class Checkpoint:
     """The file in which one training keeps its state."""

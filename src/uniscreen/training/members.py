@@ -95,7 +95,7 @@ def train_member(assignment: Assignment, on_epoch: Callable[[Epoch], None]) -> T
     validation = [one.atoms for one in assignment.material.validation]
     held_out = potential.evaluate(validation, batch_size=BATCH_SIZE)
     refit = None
-    if assignment.refit and state.ended_better:
+    if assignment.refit and state.best_epoch > 0:
         adaptation.begin_again()
         refit = _train(assignment.on_all_frames(), potential, adaptation, on_epoch, after=state.epoch)
     adaptation.finish()

@@ -154,8 +154,7 @@ class OptimiserSection(_Section):
     largest norm of the gradient, ``ema`` the decay of the averaged weights, which are what is validated and kept.
 
     With ``refit`` training begins once more after that, now on all frames, those of validation included, and the
-    weights of its last epoch are kept, unless the last epoch before was no better than epoch 0. By default (None) it
-    does so with 30 frames or fewer (``refits``).
+    weights of its last epoch are kept. By default (None) it does so with 30 frames or fewer (``refits``).
     """
 
     kind: OptimiserKind = "adam"
