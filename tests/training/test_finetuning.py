@@ -165,6 +165,17 @@ def test_energies_may_count_more_in_the_second_half_of_the_epochs(run, frames, t
     assert rows["validation_loss"][0] - before["validation_loss"][0] == pytest.approx(2 * huber.mean(), rel=1e-4)
 
 
+def test_an_early_epoch_is_not_kept_where_energies_count_more_later(frames, tmp_path, loaded):
+    too_fast = {"epochs": 2, "learning_rate": 8e-3, "schedule": "constant", "ema": 0}
+    worse = recipe(frames, optimiser=too_fast, loss={"late_energy": 2.0})
+    summary = finetune(worse, tmp_path / "run", device="cpu")
+    losses = pd.read_csv(tmp_path / "run" / "metrics.csv")["validation_loss"]
+    assert losses[1] < losses[0] < losses[2]  # but the first epoch was trained with other weights
+    assert summary["best_epoch"] == [0]
+    tuned, before = weights(tmp_path / "run"), loaded(MODEL).model.state_dict()
+    assert all(torch.equal(tuned[name], before[name]) for name in tuned)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(run, frames, tmp_path):
     finetune(recipe(frames), tmp_path / "again", device="cpu")
     finetune(recipe(frames, seed=1), tmp_path / "other", device="cpu")

@@ -87,7 +87,7 @@ class Trainer:
         self._state = State()
         self.length = Length.of(self._settings, len(objective.train))
         self._loss, self._late_loss = recipe.loss, recipe.loss.late
-        self._late_from = math.ceil(self.length.epochs / 2) if self._late_loss != self._loss else self.length.epochs
+        self._late_from = self.length.epochs // 2 if self._late_loss != self._loss else self.length.epochs + 1
 
     def run(self, on_epoch: Callable[[dict[str, Any], int], None] = lambda *_: None) -> State:
         """Train to the end, from the checkpoint if there is one; ``on_epoch`` gets each row, and the number of epochs.
@@ -107,13 +107,15 @@ class Trainer:
                 self._checkpoint.save(state, self._parameters, self._optimiser, now=True)
                 continue
             state.epoch += 1
-            state.lowest_train_loss = math.inf if state.epoch == self._late_from else min(loss, state.lowest_train_loss)
+            state.lowest_train_loss = min(loss, state.lowest_train_loss)
             state.seconds += time.monotonic() - started
             self._validate(loss)
+            if state.epoch == self._late_from:
+                state.lowest_train_loss = state.best_loss = math.inf
             state.stopped = self._reason_to_stop()
             on_epoch(state.rows[-1], self.length.epochs)
             self._checkpoint.save(state, self._parameters, self._optimiser, now=bool(state.stopped))
-        self._put(state.best)
+        self._keep_best()
         return state
 
     def time(self) -> tuple[float, float]:
@@ -230,6 +232,16 @@ class Trainer:
         loss, results = self._objective.evaluate(self._objective.validation, self._late_loss)
         self._put(current)
         return loss, Errors.of(self._objective.material.validation, results)
+
+    def _keep_best(self) -> None:
+        """Put the best weights into the potential: those of epoch 0 if no late epoch was better."""
+        state = self._state
+        at_first = state.rows[0]["validation_loss"]
+        if at_first is not None and at_first <= state.best_loss < math.inf:
+            state.best_epoch = 0
+            self._adaptation.begin_again()
+        else:
+            self._put(state.best)
 
     def _reason_to_stop(self) -> str:
         state = self._state
