@@ -262,6 +262,14 @@ def test_training_once_more_on_all_frames_is_told(run, change):
     assert "chose the epoch whose weights are kept" not in page.text
 
 
+def test_energies_that_count_more_late_are_told(run, page):
+    assert "In the second half" not in page.text
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["recipe"]["loss"]["late_energy"] = 10.0
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert "In the second half of the epochs energies have the weight 10," in Page(write_training_report(run)).text
+
+
 def test_members_are_lines_of_their_own_and_rollbacks_are_marked(run, change):
     metrics = pd.read_csv(run / "metrics.csv")
     second = metrics.assign(member=1, validation_loss=metrics["validation_loss"] * 2)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 ROLLED_BACK = "rolled back"
 """What the event of an epoch begins with whose weights were thrown away."""
+_LATE = (
+    " In the second half of the epochs energies have the weight {:g}, in validation in all of them; the best epoch is "
+    "one of the second half, or 0."
+)
 _REFIT = " Where validation ends, training begins once more, on all frames."
 
 
@@ -49,6 +53,7 @@ def learning_curves(results: TrainingResults) -> list[ShownFigure]:
             "Loss",
             "Training (dotted): the mean over the steps of an epoch, with the weights of the moment. Validation: at "
             "the end of the epoch, with the averaged weights, which are those that are kept."
+            + ("" if results.late_energy is None else _LATE.format(results.late_energy))
             + (_REFIT if results.refitted else ""),
         )
     ]

@@ -138,6 +138,13 @@ class TrainingResults:
         split = self.manifest.get("recipe", {}).get("data", {}).get("split", {})
         return split.get("folds") is not None
 
+    @property
+    def late_energy(self) -> float | None:
+        """The weight that energies have in the second half of the epochs, where it is another one than before."""
+        loss = self.manifest.get("recipe", {}).get("loss", {})
+        late: float | None = loss.get("late_energy")
+        return None if late == loss.get("energy") else late
+
 
 def _bytes(path: Path) -> bytes:
     try:
