@@ -21,7 +21,7 @@ ROLLED_BACK = "rolled back"
 """What the event of an epoch begins with whose weights were thrown away."""
 _LATE = (
     " In the second half of the epochs energies have the weight {:g}, in validation in all of them; the best epoch is "
-    "one of the second half, or 0."
+    "one of the second half, if one there is better than epoch 0."
 )
 _REFIT = " Where validation ends, training begins once more, on all frames."
 

@@ -110,12 +110,13 @@ class Trainer:
             state.lowest_train_loss = min(loss, state.lowest_train_loss)
             state.seconds += time.monotonic() - started
             self._validate(loss)
-            if state.epoch == self._late_from:
-                state.lowest_train_loss = state.best_loss = math.inf
+            if state.epoch == self._late_from:  # a late epoch is compared with epoch 0 and with late ones
+                state.lowest_train_loss = math.inf
+                state.best_loss = state.rows[0]["validation_loss"] or math.inf
             state.stopped = self._reason_to_stop()
             on_epoch(state.rows[-1], self.length.epochs)
             self._checkpoint.save(state, self._parameters, self._optimiser, now=bool(state.stopped))
-        self._keep_best()
+        self._put(state.best)
         return state
 
     def time(self) -> tuple[float, float]:
@@ -232,16 +233,6 @@ class Trainer:
         loss, results = self._objective.evaluate(self._objective.validation, self._late_loss)
         self._put(current)
         return loss, Errors.of(self._objective.material.validation, results)
-
-    def _keep_best(self) -> None:
-        """Put the best weights into the potential: those of epoch 0 if no late epoch was better."""
-        state = self._state
-        at_first = state.rows[0]["validation_loss"]
-        if at_first is not None and at_first <= state.best_loss < math.inf:
-            state.best_epoch = 0
-            self._adaptation.begin_again()
-        else:
-            self._put(state.best)
 
     def _reason_to_stop(self) -> str:
         state = self._state

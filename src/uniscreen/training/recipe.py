@@ -124,8 +124,8 @@ class LossSection(_Section):
 
     Each error enters by the Huber loss, divided by its width: squared below ``huber``, linear above, so that one bad
     frame does not decide. ``late_energy`` is the weight of energies in the second half of the epochs, by default that
-    of the first. Where it differs, it is what is validated with, and the best epoch is one of the second half, or 0, if
-    training gets so far.
+    of the first. Where it differs, it is what is validated with, and the best epoch is one of the second half, if one
+    there is better than epoch 0.
     """
 
     energy: Weight = 1.0
