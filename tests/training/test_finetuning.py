@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from ase import units
 from ase.build import bulk
 from ase.data import chemical_symbols
 from ase.io import read, write
@@ -161,8 +162,39 @@ def test_energies_may_count_more_in_the_second_half_of_the_epochs(run, frames, t
     # what is validated are the weights of the end from the beginning
     frame = pd.read_csv(tmp_path / "run" / "predictions.csv").query("set == 'validation'")
     errors = (frame["energy_rereferenced_eV"] - frame["energy_eV"]) / frame["n_atoms"]
-    huber = np.where(abs(errors) < 0.01, errors**2 / 0.02, abs(errors) - 0.005)
-    assert rows["validation_loss"][0] - before["validation_loss"][0] == pytest.approx(2 * huber.mean(), rel=1e-4)
+    assert rows["validation_loss"][0] - before["validation_loss"][0] == pytest.approx(
+        2 * huber(errors).mean(), rel=1e-4
+    )
+
+
+def huber(errors):
+    return np.where(abs(errors) < 0.01, errors**2 / 0.02, abs(errors) - 0.005)
+
+
+def test_frames_of_a_group_may_count_more(frames, tmp_path, loaded):
+    files = frames | {"validation": frames["test"]}
+    for name, groups in (("alike", {}), ("weighted", {"parent-1": 3.0})):
+        finetune(recipe(files, optimiser={"epochs": 1}, loss={"groups": groups}), tmp_path / name, device="cpu")
+    alike, weighted = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("alike", "weighted"))
+    table = pd.read_csv(tmp_path / "alike" / "predictions.csv").query("set == 'validation'").set_index("group")
+    energy = table["energy_rereferenced_eV"] - table["energy_eV"]
+    (atoms,) = (one for one in read(frames["test"], ":") if one.info["group"] == "parent-1")
+    result = loaded(MODEL).evaluate([atoms])[0]
+    stress = (result.stress - atoms.get_stress(voigt=False)) / units.GPa
+    counts = (
+        huber(energy["parent-1"] / len(atoms)) / 6  # of six frames of two atoms
+        + huber(result.forces - atoms.get_forces()).sum() / (6 * 2 * 3)
+        + 0.1 * huber(stress).sum() / (6 * 9)
+    )
+    assert weighted["validation_loss"][0] - alike["validation_loss"][0] == pytest.approx(2 * counts, rel=1e-4)
+    assert weighted["train_loss"][1] > 1.1 * alike["train_loss"][1]
+
+
+def test_a_group_that_the_data_do_not_have_cannot_count_more(frames, tmp_path):
+    message = "loss.groups names surface, but the data have the groups parent-0, parent-1, parent-2, parent-3, parent-4"
+    with pytest.raises(InputError, match=message):
+        finetune(recipe(frames, loss={"groups": {"surface": 5, "parent-1": 2}}), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -40,13 +40,15 @@ class TrainingData:
     """What is trained on, and how it is split: one split for all members of an ensemble, or one a fold.
 
     ``known`` are the frames that the splits count by place: those of the training file, then those of a validation
-    file. ``left_out`` says which frames are not used and why; ``findings`` are those of the checks of units and signs
-    in the training file; ``note`` is what to know about the split, if anything.
+    file. ``groups`` are all that these files name, whether their frames are drawn or not. ``left_out`` says which
+    frames are not used and why; ``findings`` are those of the checks of units and signs in the training file; ``note``
+    is what to know about the split, if anything.
     """
 
     known: Frames
     test: Frames
     splits: tuple[Split, ...]
+    groups: frozenset[str]
     left_out: tuple[str, ...]
     findings: tuple[Finding, ...]
     sha256: Mapping[str, str]
@@ -73,6 +75,7 @@ def read_data(section: DataSection, potential: Potential) -> TrainingData:
     frames = {name: _evaluated(potential, data, left_out) for name, data in read.items()}
     train = frames["train"]
     findings = {name: _checked(frames[name], data) for name, data in read.items()} if section.check_units else {}
+    groups = {one.group for name in frames if name != "test" for one in frames[name].labels}
     drawn = {read["train"].structures[place] for place in chosen_places(section, read["train"].structures)}
     train = train.at([place for place, label in enumerate(train.labels) if label in drawn])
     validation = frames.get("validation", Frames((), ()))
@@ -83,6 +86,7 @@ def read_data(section: DataSection, potential: Potential) -> TrainingData:
         known=known,
         test=frames.get("test", Frames((), ())),
         splits=splits,
+        groups=frozenset(name for name in groups if name is not None),
         left_out=tuple(left_out),
         findings=findings.get("train", ()),
         sha256={name: data.sha256 for name, data in read.items()},

@@ -24,7 +24,7 @@ from uniscreen.training.reference_energies import isolated_atom_shifts, residual
 from uniscreen.training.replay import pseudolabelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from uniscreen.potentials.loading import Device
     from uniscreen.structures.labels import LabelledStructure
@@ -89,6 +89,7 @@ def prepare(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool =
             "Those that can: CHGNet, M3GNet, TensorNet and MACE models ('uniscreen models')."
         )
     data = read_data(recipe.data, potential)
+    _require_groups(recipe.loss.groups, data.groups)
     shifts = _shifts(recipe, potential, data)
     energies = potential.reference_energies
     potential.reference_energies = {symbol: energies[symbol] + shift for symbol, shift in shifts.items()}
@@ -152,6 +153,16 @@ def finetune(
         for assignment in assignments:
             shutil.rmtree(assignment.checkpoint.parent, ignore_errors=True)
         return summary
+
+
+def _require_groups(weighted: Iterable[str], known: frozenset[str]) -> None:
+    """Raise an InputError if a group that is to count more or less is none of the data's."""
+    unknown = sorted(set(weighted) - known)
+    if unknown:
+        raise InputError(
+            f"loss.groups names {', '.join(unknown)}, but the data have "
+            f"{'the groups ' + ', '.join(sorted(known)) if known else 'no groups (data.group_key names their key)'}."
+        )
 
 
 def _shifts(recipe: Recipe, potential: TrainablePotential, data: TrainingData) -> dict[str, float]:

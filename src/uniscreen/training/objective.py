@@ -34,10 +34,11 @@ CUDA_EDGES = 1_000_000
 class Sample(NamedTuple):
     """A frame as training needs it: energy eV, forces (n, 3) eV/Å, stress (3, 3) eV/Å³ or None, and its edges.
 
-    ``place`` is its place among all frames of the training.
+    ``place`` is its place among all frames of the training; its errors count ``weight`` times.
     """
 
     place: int
+    weight: float
     atoms: Atoms
     energy: float
     forces: Tensor
@@ -57,7 +58,7 @@ class Factors(NamedTuple):
     """What the error of one frame's energy, of one force and of one stress component counts in the loss of a batch.
 
     The loss is a sum of means: over its frames, their force components, and the stress components of those that have
-    them.
+    them. Errors of a frame of another weight than 1 count so many times in these.
     """
 
     energy: float
@@ -76,12 +77,13 @@ class Objective:
     """The loss of a potential on its material, evaluated in passes of so many edges that they fit the memory."""
 
     def __init__(
-        self, potential: TrainablePotential, parameters: Sequence[Parameter], huber: float, material: Material
+        self, potential: TrainablePotential, parameters: Sequence[Parameter], loss: LossSection, material: Material
     ) -> None:
-        """``parameters`` are those that gradients are taken for, ``huber`` is the width of the loss."""
+        """``parameters`` are those that gradients are taken for; of ``loss`` are its width and what groups count."""
         self._potential = potential
         self._parameters = parameters
-        self._huber_width = huber
+        self._huber_width = loss.huber
+        self._groups = loss.groups
         self.material = material
         self._max_edges = CPU_EDGES if potential.device.type == "cpu" else CUDA_EDGES
         self.samples = self._samples([*material.train, *material.validation, *material.replay])
@@ -156,6 +158,7 @@ class Objective:
         return [
             Sample(
                 place=place,
+                weight=1.0 if one.group is None else self._groups.get(one.group, 1.0),
                 atoms=one.atoms,
                 energy=one.energy,
                 forces=torch.as_tensor(one.forces, device=device),
@@ -167,22 +170,27 @@ class Objective:
 
     def _loss(self, predicted: Evaluation, graph: AtomicGraph, part: Sequence[Sample], factors: Factors) -> Tensor:
         """What a part of a batch adds to the batch's loss."""
-        energy = torch.tensor([one.energy for one in part], dtype=torch.float64, device=graph.cells.device)
+        energy, weights = torch.tensor(
+            [(one.energy, one.weight) for one in part], dtype=torch.float64, device=graph.cells.device
+        ).T
         errors = (predicted.energy - energy) / graph.n_atoms
-        loss = factors.energy * self._huber(errors)
+        loss = factors.energy * self._huber(errors, weights)
         if factors.force:
             errors = predicted.forces - torch.cat([one.forces for one in part])
-            loss = loss + factors.force * self._huber(errors)
+            loss = loss + factors.force * self._huber(errors, weights[graph.system, None])
         labelled = [k for k, one in enumerate(part) if one.stress is not None]
         if factors.stress and labelled:
             assert predicted.stress is not None
             errors = predicted.stress[labelled] - torch.stack([part[k].stress for k in labelled])  # type: ignore[misc]
-            loss = loss + factors.stress * self._huber(EV_PER_CUBIC_ANGSTROM_TO_GPA * errors)
+            loss = loss + factors.stress * self._huber(
+                EV_PER_CUBIC_ANGSTROM_TO_GPA * errors, weights[labelled, None, None]
+            )
         return loss
 
-    def _huber(self, errors: Tensor) -> Tensor:
-        """The sum of Huber's loss, divided by its width."""
-        return smooth_l1_loss(errors, torch.zeros_like(errors), beta=self._huber_width, reduction="sum")
+    def _huber(self, errors: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum of Huber's loss, divided by its width."""
+        losses = smooth_l1_loss(errors, torch.zeros_like(errors), beta=self._huber_width, reduction="none")
+        return (weights * losses).sum()
 
     def _make_smaller(self, samples: Sequence[Sample]) -> None:
         """Halve the passes."""

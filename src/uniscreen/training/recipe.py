@@ -125,7 +125,7 @@ class LossSection(_Section):
     Each error enters by the Huber loss, divided by its width: squared below ``huber``, linear above, so that one bad
     frame does not decide. ``late_energy`` is the weight of energies in the second half of the epochs, by default that
     of the first. Where it differs, it is what is validated with, and the best epoch is one of the second half, if one
-    there is better than epoch 0.
+    there is better than epoch 0. All errors of a frame whose group is among ``groups`` count so many times.
     """
 
     energy: Weight = 1.0
@@ -133,6 +133,7 @@ class LossSection(_Section):
     stress: Weight = 0.1
     huber: Positive = 0.01
     late_energy: Weight | None = None
+    groups: dict[str, Positive] = {}
 
     @property
     def late(self) -> LossSection:

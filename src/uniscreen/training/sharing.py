@@ -47,7 +47,7 @@ class SharedObjective(Objective):
 
     def __init__(self, assignment: Assignment, potential: TrainablePotential, adaptation: Adaptation) -> None:
         """Start as many processes as the largest batch has passes, at most those that the assignment may have."""
-        super().__init__(potential, adaptation.parameters, assignment.recipe.loss.huber, assignment.material)
+        super().__init__(potential, adaptation.parameters, assignment.recipe.loss, assignment.material)
         largest = sorted(self.train, key=lambda one: -one.n_edges)[: assignment.recipe.optimiser.batch_size]
         n_processes = min(assignment.processes, len(self.passes(largest))) if potential.device.type == "cpu" else 1
         self._helpers = [TrainingProcess(_help) for _ in range(n_processes - 1)]
@@ -106,7 +106,7 @@ def _help(parent: Parent) -> None:
     assignment: Assignment = parent.receive()
     potential = adapted(assignment)
     adaptation = Adaptation(potential, assignment.recipe.strategy, assignment.seed)
-    objective = Objective(potential, adaptation.parameters, assignment.recipe.loss.huber, assignment.material)
+    objective = Objective(potential, adaptation.parameters, assignment.recipe.loss, assignment.material)
     while True:
         request: Request = parent.receive()
         with torch.no_grad():
