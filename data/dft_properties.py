@@ -160,7 +160,8 @@ def _of_rocksalt(name: str, rest: dict[str, object], source: str) -> list[str]:
     constants = ", ".join(f"{key} = {rest[key]:.2f}" for key in ("c11", "c12", "c44"))
     return [
         *("", f"[{name}.elastic]", f"constants_GPa = {{ {constants} }}", f"source = {source}"),
-        *("", f"[{name}.phonons]", "supercell = [1, 1, 1]", f"source = {source}"),
+        *("", f"[{name}.phonons]", "supercell = [1, 1, 1]", f"displacement_A = {DISPLACEMENT}"),
+        f"source = {source}",
         *(f"frequencies_THz.{label} = {_listed(values, 3)}" for label, values in frequencies.items()),
         *("", f"[{name}.vacancy] # a neighbouring pair", f"supercell = {list(VACANCY.supercell)}"),
         *(f"removed = {list(VACANCY.removed)}", "relaxed = false", f"formation_energy_eV = {rest['vacancy']:.4f}"),

@@ -108,6 +108,21 @@ def test_phonons_are_those_of_the_dynamical_matrix(lattice):
     assert found["imaginary_modes"] == 0
 
 
+def test_phonons_are_from_displacements_as_large_as_asked_for(monkeypatch):
+    displaced = []
+
+    class Watched(Pairs):
+        def evaluate(self, structures, **options):
+            for atoms in structures:
+                places = 4 * atoms.get_scaled_positions()  # whole numbers where nothing is displaced
+                away = (places - places.round()) / 4 @ atoms.cell.array
+                displaced.append(np.sort(np.linalg.norm(away, axis=1))[-2:])
+            return super().evaluate(structures, **options)
+
+    measured(Watched(), **ARGON, phonons={"supercell": [2, 2, 2], "displacement_A": 0.05, "frequencies_THz": {"X": []}})
+    np.testing.assert_allclose(displaced[-1], [0, 0.05], atol=1e-9)
+
+
 def test_an_unstable_crystal_has_imaginary_modes():
     """Central forces alone do not hold a simple cubic crystal."""
     found = measured(

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from uniscreen.benchmarking.physics.at_rest import Bulk
     from uniscreen.benchmarking.physics.properties import Phonons, Supercell
 
-DISPLACEMENT = 0.01
-"""Å, phonopy's own default."""
-
 IMAGINARY = -0.1
 """THz, imaginary frequencies being negative: what is left of acoustic modes at G is nearer to zero."""
 
@@ -47,7 +44,7 @@ def probe(bulk: Bulk, asked: Phonons) -> Probe:
     reference = {label: values for label, values in asked.frequencies_THz.items() if values}
 
     def measure() -> dict[str, Found]:
-        lattice = Lattice(bulk.atoms, asked.supercell)
+        lattice = Lattice(bulk.atoms, asked.supercell, asked.displacement_A)
         results = bulk.potential.evaluate(lattice.displaced())
         lattice.take([result.forces for result in results])
         at = {label: lattice.frequencies(label) for label in asked.frequencies_THz}
@@ -71,7 +68,7 @@ def probe(bulk: Bulk, asked: Phonons) -> Probe:
 class Lattice:
     """A crystal at rest whose atoms are displaced, and what their forces say of its vibrations."""
 
-    def __init__(self, atoms: Atoms, supercell: Supercell, displacement: float = DISPLACEMENT) -> None:
+    def __init__(self, atoms: Atoms, supercell: Supercell, displacement: float) -> None:
         from phonopy import Phonopy
         from phonopy.structure.atoms import PhonopyAtoms
         from phonopy.structure.cells import guess_primitive_matrix

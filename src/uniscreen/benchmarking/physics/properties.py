@@ -88,11 +88,14 @@ class Elastic(_Referenced):
 class Phonons(_Referenced):
     """Frequencies at points of the Brillouin zone, ascending, from displacements in a supercell.
 
+    ``displacement_A`` is how far an atom is displaced, that of the reference where there is one: CHGNet's forces are
+    not linear in displacements of a hundredth of an ångström where bonds are straight. The default is phonopy's.
     A point with no frequencies is only measured. At ``G`` the three acoustic modes, which are zero, are left out; in a
     polar crystal its frequencies are those without the macroscopic field (no splitting of LO and TO).
     """
 
     supercell: Supercell
+    displacement_A: Annotated[float, Field(gt=0, le=0.2)] = 0.01  # noqa: N815
     frequencies_THz: dict[PointLabel, tuple[Finite, ...]] = {}  # noqa: N815
 
     def has_reference(self) -> bool:
