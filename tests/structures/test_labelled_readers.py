@@ -193,6 +193,15 @@ def test_the_energy_of_an_ionic_step_is_taken_as_vasp_5_writes_it(tmp_path):
 
 
 @needs_vasp
+def test_a_vasprun_that_was_stopped_in_its_first_step_holds_nothing(tmp_path):
+    head, first, _ = (VASP / "vasprun_pstress.xml").read_text(encoding="utf-8").partition("<calculation>")
+    assert first
+    (tmp_path / "vasprun.xml").write_text(head + first, encoding="utf-8")
+    with pytest.raises(InputError, match=r"vasprun.xml holds no labelled structure"):
+        read_labelled(tmp_path / "vasprun.xml")
+
+
+@needs_vasp
 def test_outcar_gives_what_vasp_printed(tmp_path):
     """OUTCAR_example_1 of ASE's tests: 18 Ni atoms; `energy(sigma->0)` and `in kB` lines."""
     (one,) = read_labelled(VASP / "OUTCAR_example_1").structures

@@ -32,7 +32,10 @@ def read_vasprun(_path: Path, data: bytes, _given: LabelConventions) -> Iterator
     from pymatgen.io.vasp import Vasprun
 
     with _as_file(data) as name:
-        run = Vasprun(name, parse_dos=False, parse_eigen=False, parse_potcar_file=False, exception_on_bad_xml=False)
+        try:
+            run = Vasprun(name, parse_dos=False, parse_eigen=False, parse_potcar_file=False, exception_on_bad_xml=False)
+        except IndexError:  # it takes the last ionic step of a run that was stopped in its first one
+            return
     limit = int(run.parameters.get("NELM", 60))
     pressure = float(run.parameters.get("PSTRESS", 0.0)) / PER_EV_PER_CUBIC_ANGSTROM["kbar"]
     for number, step in enumerate(run.ionic_steps, start=1):
