@@ -44,6 +44,10 @@ CORRUPTIONS = {
     "gradients": (lambda one: {"forces": -one.forces}, "gradients"),
     "zero forces": (lambda one: {"forces": 0 * one.forces}, "not computed"),
     "zero stress": (lambda one: {"stress": 0 * one.stress}, "not computed"),
+    "energies in Hartree": (lambda one: {"energy": one.energy / 27.2114}, "Hartree"),
+    "energies in Rydberg": (lambda one: {"energy": one.energy / 13.6057}, "Rydberg"),
+    "energies in kJ/mol": (lambda one: {"energy": one.energy * 96.4853}, "kJ/mol"),
+    "energies in kcal/mol": (lambda one: {"energy": one.energy * 23.0605}, "kcal/mol"),
     "Hartree": (lambda one: {"forces": one.forces / 51.42}, "another unit"),
 }
 
@@ -75,7 +79,8 @@ def test_real_data_pass_and_their_corruptions_do_not(name, loaded, real_data):
         return [finding.fix for finding in findings if finding.verdict == "disagrees"]
 
     assert fixes(structures) == []
-    for corruption in ("kbar of VASP", "GPa", "sign", "order", "per atom"):
+    energies = [name for name in CORRUPTIONS if name.startswith("energies")]
+    for corruption in ("kbar of VASP", "GPa", "sign", "order", "per atom", *energies):
         change, fix = CORRUPTIONS[corruption]
         assert any(fix in found for found in fixes([replace(one, **change(one)) for one in structures])), corruption
 

@@ -8,9 +8,10 @@ potential agrees with, by medians over frames, and says "undecided" where none i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+from ase import units
 
 from uniscreen.errors import InputError
 from uniscreen.structures.labels.labelled import PER_EV_PER_CUBIC_ANGSTROM, VOIGT_INDICES
@@ -47,6 +48,17 @@ ENERGY_MARGIN = 3.0
 SIMILAR_SIZE = 0.2
 """Energies within this share of the potential's count from similar atoms."""
 
+ENERGY_UNITS = {
+    "Hartree": units.Ha,
+    "Rydberg": units.Ry,
+    "kJ/mol": units.kJ / units.mol,
+    "kcal/mol": units.kcal / units.mol,
+}
+"""eV, of units that are often met instead of it."""
+
+UNIT_MARGIN = 1.6
+"""Energies that rise so many times faster or slower than a unit would make them may still be in it."""
+
 ORDER_MARGIN = 1.5
 """An order of the shear stresses is decided if it is off by this factor less than the other one."""
 
@@ -73,23 +85,24 @@ def check_conventions(
 
 
 def require_agreement(findings: Sequence[Finding], name: str) -> None:
-    """Raise for the first check that disagrees.
+    """Raise if a check disagrees.
 
     Raises:
         InputError: it says what was seen in the file ``name`` and which option fixes it.
     """
-    for finding in findings:
-        if finding.verdict == "disagrees":
-            raise InputError(f"{name}: {finding.seen}. {finding.fix}")
+    wrong = [f"{finding.seen}. {finding.fix}" for finding in findings if finding.verdict == "disagrees"]
+    if wrong:
+        raise InputError(f"{name}: {' And '.join(wrong)}")
 
 
 def check_energy(
     structures: Sequence[LabelledStructure], predictions: Predictions, conventions: LabelConventions
 ) -> Finding:
-    """Check whether the energies are of the structure or of an atom.
+    """Check whether the energies are of the structure or of an atom, and in eV.
 
     Both hypotheses are put to three tests, of which the first that tells them apart decides: the deviation from the
     potential that re-referencing leaves, the slope against the potential's energies, and the size of the energies.
+    Another unit shows in the slope.
     """
     check = "energy of the structure or of an atom"
     chosen = [(structures[place], result.energy) for place, result in predictions.results.items()]
@@ -104,14 +117,46 @@ def check_energy(
     per_atom = conventions.energy == "per-atom"
     hypotheses = (as_read, as_read / n if per_atom else as_read * n)
     names = ("per-atom", "total") if per_atom else ("total", "per-atom")
+    rise = _rise(atoms, n, as_read, model)
+    if rise.unit is not None and not _rise(atoms, n, hypotheses[1], model).is_alike:
+        seen = f"energies taken as {names[0]} rise {rise.slope:.3g} times as fast as the potential's"
+        return Finding(check, "disagrees", seen, f"They seem to be in {rise.unit}: convert them to eV in the file.")
     seen = ""
     for test in (_by_deviation, _by_slope, _by_size):
         better, what = test(atoms, n, hypotheses, model)
         seen = seen or what.format(*names)
         if better is not None:
             fix = f"The energies seem to be {names[1]}: set data: {{energy: {names[1]}}}." if better else ""
+            if better and rise.unit is not None:
+                fix += f" Or they are in {rise.unit}, which looks the same here: convert them to eV in the file then."
             return Finding(check, "disagrees" if better else "agrees", what.format(*names), fix)
     return Finding(check, "undecided", seen)
+
+
+class _Rise(NamedTuple):
+    """How many times as fast energies rise as the potential's, and whether the two rise together at all."""
+
+    slope: float
+    together: bool
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether it is about one to one."""
+        return self.together and 0.5 < self.slope < 2.0
+
+    @property
+    def unit(self) -> str | None:
+        """The unit other than eV that the energies seem to be in, if any."""
+        off = {name: abs(float(np.log(max(self.slope, 1e-9) * size))) for name, size in ENERGY_UNITS.items()}
+        nearest = min(off, key=lambda name: off[name])
+        return nearest if self.together and off[nearest] < np.log(UNIT_MARGIN) else None
+
+
+def _rise(atoms: Sequence[Atoms], n: Array, energies: Array, model: Array) -> _Rise:
+    """How energies rise with the potential's, when a shift is taken off for each element."""
+    x, y = _deviation(atoms, n, model), _deviation(atoms, n, energies)
+    slope = float(np.vdot(x, y)) / max(float(np.vdot(x, x)), 1e-30)
+    return _Rise(slope, 1.0 - _relative(y, x) > 0.4)  # a correlation of more than 0.8
 
 
 def _by_deviation(atoms: Sequence[Atoms], n: Array, hypotheses: tuple[Array, Array], model: Array) -> Told:
@@ -126,10 +171,8 @@ def _by_deviation(atoms: Sequence[Atoms], n: Array, hypotheses: tuple[Array, Arr
 
 def _by_slope(atoms: Sequence[Atoms], n: Array, hypotheses: tuple[Array, Array], model: Array) -> Told:
     """Compare how the energies rise with the potential's, which should be one to one, if they rise together at all."""
-    x = _deviation(atoms, n, model)
-    ys = [_deviation(atoms, n, energies) for energies in hypotheses]
-    slopes = [float(np.vdot(x, y)) / max(float(np.vdot(x, x)), 1e-30) for y in ys]
-    together = [1.0 - _relative(y, x) > 0.4 for y in ys]  # a correlation of more than 0.8
+    rises = [_rise(atoms, n, energies, model) for energies in hypotheses]
+    slopes, together = [rise.slope for rise in rises], [rise.together for rise in rises]
     what = (
         f"energies taken as {{}} rise {slopes[0]:.3g} times as fast as the potential's, "
         f"taken as {{}} {slopes[1]:.3g} times as fast"
