@@ -13,11 +13,19 @@ from uniscreen.structures.labels import LabelledStructure
 from uniscreen.training.splits import k_folds, split, training_order, unlike_the_others
 
 
-def frames(groups):
-    atoms = Atoms("He", cell=[5, 5, 5], pbc=True)
+def frames(groups, symbols="He"):
+    """One atom each, of the same element or of one each."""
+    elements = [symbols] * len(groups) if isinstance(symbols, str) else symbols
     return [
-        LabelledStructure(atoms, 0.0, np.zeros((1, 3)), None, None if group is None else str(group), f"frame {k + 1}")
-        for k, group in enumerate(groups)
+        LabelledStructure(
+            Atoms(element, cell=[5, 5, 5], pbc=True),
+            0.0,
+            np.zeros((1, 3)),
+            None,
+            None if group is None else str(group),
+            f"frame {k + 1}",
+        )
+        for k, (group, element) in enumerate(zip(groups, elements, strict=True))
     ]
 
 
@@ -37,14 +45,23 @@ def test_groups_stay_together_and_neither_side_is_empty(groups, share, seed):
 
 
 def test_the_share_is_met_where_groups_allow_it():
-    structures = frames(k // 5 for k in range(100))
+    structures = frames([k // 5 for k in range(100)])
     assert len(split(structures, validation=0.2).validation) == 20
     assert len(split(structures, by="frame", validation=0.33).validation) == 33
     assert len(split(frames(range(10)), validation=0.01).validation) == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_an_element_that_only_one_group_has_is_trained_on(seed):
+    groups, elements = [0, 0, 1, 1, 2, 2, 3, 3], ["Na", "Na", "K", "Na", "Na", "Na", "Na", "Na"]
+    assert 2 in split(frames(groups, elements), seed=seed).train
+    assert 2 in split(frames(groups, elements), validation=0.9, seed=seed).train
+    each_its_own = split(frames(range(3), ["Na", "K", "Rb"]), seed=seed)
+    assert len(each_its_own.validation) == 1
+
+
 def test_another_seed_is_another_split():
-    structures = frames(k // 5 for k in range(100))
+    structures = frames([k // 5 for k in range(100)])
     assert len({split(structures, seed=seed).validation for seed in range(5)}) > 1
 
 

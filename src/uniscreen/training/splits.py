@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 from uniscreen.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from uniscreen.structures.labels import LabelledStructure
 
@@ -36,6 +37,8 @@ def split(
 ) -> Split:
     """Hold out whole groups until about the share ``validation`` of the frames is held out; at least one frame.
 
+    Groups that alone have an element are left to train, if any other can be held out.
+
     ``by``: ``group``, as the file says; ``composition``; ``block``, ten consecutive stretches of one trajectory;
     ``stretch``, the last frames of every group, for a few groups of different kinds, which should all validate;
     ``frame``, each for itself, which lets frames of one trajectory leak into the validation.
@@ -49,16 +52,21 @@ def split(
         return _stretches(structures, validation)
     groups = _shuffled_groups(structures, by, seed)
     target = max(1, round(validation * len(structures)))
+    training = _frames_of_elements(structures, range(len(structures)))
+
+    def may_go(group: Sequence[int]) -> bool:
+        return all(training[number] > n for number, n in _frames_of_elements(structures, group).items())
+
     held: list[int] = []
-    for number, group in enumerate(groups):
-        is_last = number == len(groups) - 1
+    for group in groups:
         overshoot = len(held) + len(group) - target
-        if overshoot <= max(target - len(held), 0) and not (is_last and not _rest(structures, held + group)):
+        if overshoot <= max(target - len(held), 0) and may_go(group):
             held += group
+            training -= _frames_of_elements(structures, group)
         if len(held) >= target:
             break
     if not held:
-        held = min(groups, key=len)
+        held = min(groups, key=lambda group: (not may_go(group), len(group)))
     return Split(train=_rest(structures, held), validation=tuple(sorted(held)))
 
 
@@ -122,6 +130,11 @@ def _stretches(structures: Sequence[LabelledStructure], validation: float) -> Sp
             f"{len(held)} of {len(structures)} frames would validate; expected some that train and some that validate."
         )
     return Split(train=_rest(structures, held), validation=tuple(sorted(held)))
+
+
+def _frames_of_elements(structures: Sequence[LabelledStructure], places: Iterable[int]) -> Counter[int]:
+    """How many frames hold each atomic number."""
+    return Counter(int(number) for place in places for number in np.unique(structures[place].atoms.numbers))
 
 
 def _shuffled_groups(structures: Sequence[LabelledStructure], by: SplitBy, seed: int) -> list[list[int]]:
