@@ -69,6 +69,10 @@ def test_hyperparameters_are_resolved_by_type() -> None:
     for wrong in ("many", "12.5", 12.5, math.inf):
         with pytest.raises(InputError, match=r"level is .* expected a whole number, e.g. 16"):
             mtp.resolved({"level": wrong})
+    for wrong in (-3, "-1", "nan", math.inf):
+        with pytest.raises(InputError, match=r"cutoff is .* expected a number from 0 on, e.g. 5"):
+            mtp.resolved({"cutoff": wrong})
+    assert find_baseline("snap").resolved({"last_weight": -0.3})["last_weight"] == -0.3
     with pytest.raises(InputError, match=r"parity is 'maybe', expected true or false"):
         find_baseline("nequip").resolved({"parity": "maybe"})
 

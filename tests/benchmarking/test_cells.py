@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
+from ase.io import read, write
 
 from uniscreen.benchmarking.cell import drawn
 from uniscreen.benchmarking.cells import cells, read_datasets
@@ -138,6 +138,27 @@ def test_a_setting_changes_the_names_of_its_cells_alone(frames, tmp_path):
     assert {cell.name for cell in alone} <= {cell.name for cell in renamed}
 
 
+def test_test_structures_are_none_of_those_to_train_on(frames, tmp_path):
+    write(tmp_path / "test.extxyz", read(frames, "3:5"))
+    message = r"salt: 2 of 2 test structures are also among those to train on: frame 1 .* is frame 4 .* of the other"
+    with pytest.raises(InputError, match=message):
+        made(spec(frames, datasets={"salt": {"train": frames, "test": tmp_path / "test.extxyz"}}), tmp_path)
+
+
+def test_names_do_not_follow_where_files_are(frames, tmp_path):
+    """A benchmark that was moved, or is named otherwise, has the same cells."""
+    copy = tmp_path / "copy.extxyz"
+    copy.write_bytes(frames.read_bytes())
+    here = {cell.name for cell in made(spec(frames), tmp_path / "here")}
+    assert {cell.name for cell in made(spec(copy), tmp_path / "there")} == here
+
+
+def test_usual_sizes_are_those_that_the_data_have(frames, tmp_path):
+    given = {"benchmark": "trial", "datasets": {"salt": {"train": frames}}, "dedicated": {"snap": {}}}
+    usual = BenchmarkSpec.model_validate(given)
+    assert {cell.n_train for cell in made(usual, tmp_path)} == {10, 28}
+
+
 def test_names_follow_the_files_that_decide_results(frames, tmp_path):
     """A crystal's structure file, a model's file or folder, and what a recipe replays."""
     salt, mtp, replayed = tmp_path / "salt.cif", tmp_path / "fitted.mtp", tmp_path / "replayed.extxyz"
@@ -150,7 +171,7 @@ def test_names_follow_the_files_that_decide_results(frames, tmp_path):
         mtp.write_text(fitted)
         saved.write_text(description)
         replayed.write_text(frames_of_replay)
-        data = {"salt": {"train": frames, "test": frames, "properties": properties}}
+        data = {"salt": {"train": frames, "properties": properties}}
         settings = {"replay": {"structures": str(replayed)}}
         models = {
             "own": {"model": str(saved.parent), "regimes": ["zero-shot"]},
@@ -204,7 +225,9 @@ def test_what_cannot_be_split_is_known_before_anything_runs(tmp_path):
         frames.append(bulk("NaCl", "rocksalt", a=5.6 + 0.01 * k))
         frames[-1].calc = SinglePointCalculator(frames[-1], energy=float(k), forces=0 * frames[-1].positions)
     write(tmp_path / "frames.extxyz", frames)
-    files = {"train": tmp_path / "frames.extxyz", "test": tmp_path / "frames.extxyz"}
+    write(tmp_path / "test.extxyz", frames[4:])
+    write(tmp_path / "frames.extxyz", frames[:4])
+    files = {"train": tmp_path / "frames.extxyz", "test": tmp_path / "test.extxyz"}
     with pytest.raises(InputError, match=r"salt: 4 structures for seed 0 cannot be split: .* group"):
         made(spec(frames, datasets={"salt": files}, n_train=[4]), tmp_path)
     made(spec(frames, datasets={"salt": files | {"split": {"by": "frame"}}}, n_train=[4]), tmp_path)

@@ -62,11 +62,17 @@ def test_strategies_are_told_apart_by_kind(recipe_file, text, strategy):
         ("optimiser.epoch=3", "optimiser.epoch is no key of a recipe. Did you mean optimiser.epochs?"),
         ("epochs=3", "epochs is no key of a recipe. Did you mean optimiser.epochs?"),
         ("optimiser.momentum=3", "Expected one of optimiser.kind, optimiser.learning_rate"),
+        ("optimiser.lr=1e-3", "optimiser.lr is no key of a recipe. Expected one of optimiser.kind"),
+        ("seed=-1", "seed: Input should be greater than or equal to 0 (given: -1)"),
         ("optimiser.learning_rate=-1", "optimiser.learning_rate: Input should be greater than 0 (given: -1)"),
         ("optimiser.learning_rate=.nan", "optimiser.learning_rate: Input should be"),
         ("strategy={kind: blocks, blocks: []}", "strategy.blocks"),
         ("strategy={kind: blocks, blocks: [head]}", "'embedding', 'interaction' or 'readout' (given: head)"),
         ("strategy.rank=3", "expected kind: full, blocks, lora, delta or scratch"),
+        (
+            "strategy={kind: full, rank: 3}",
+            "strategy.rank is no key of kind: full. Give strategy={kind: ..., rank: ...}",
+        ),
         ("reference_energies=fit", "expected refit, keep or {isolated_atoms: FILE}"),
         ("loss={energy: 0, forces: 0, stress: 0}", "loss: all weights are 0"),
         ("data.split.validation=1", "data.split.validation: Input should be less than 1 (given: 1)"),
@@ -84,7 +90,11 @@ def test_what_is_wrong_is_named(recipe_file, override, said):
 
 @pytest.mark.parametrize(
     ("override", "said"),
-    [("reference_energies=fit", "expected refit"), ("strategy={kind: lora, depth: 3}", "strategy.kind")],
+    [
+        ("reference_energies=fit", "expected refit"),
+        ("strategy={kind: lora, depth: 3}", "strategy.kind"),
+        ("strategy={kind: blocks, blocks: [head]}", "strategy.blocks"),
+    ],
 )
 def test_nothing_is_said_twice(recipe_file, override, said):
     with pytest.raises(InputError) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from dataclasses import dataclass, fields
 from functools import cache
@@ -191,4 +192,6 @@ def _of_type(name: str, value: Any, default: Hyperparameter) -> Hyperparameter:
     if converted is None or (kind is int and float(value) != converted):
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
         raise InputError(f"{name} is {value!r}, expected {wanted}, e.g. {default}.")
+    if kind is not str and not (math.isfinite(float(converted)) and (float(converted) >= 0 or float(default) < 0)):
+        raise InputError(f"{name} is {value!r}, expected a number from 0 on, e.g. {default}.")
     return converted

@@ -69,8 +69,19 @@ class Cell(BaseModel):
     @property
     def name(self) -> str:
         """The name of its folder: what it is, and a checksum of all that decides its result."""
-        undecided = {"benchmark", "source"} | (set() if self.baseline else {"hours"})  # dedicated ones use their time
-        what = self.model_dump(mode="json", exclude=undecided)
+        files = {"train": True, "test": True}  # checksums stand for them, wherever they are
+        what = self.model_dump(
+            mode="json",
+            exclude={
+                "benchmark": True,
+                "source": True,
+                "properties": True,
+                "elsewhere": True,
+                "data": files,
+                "recipe": {"data": files},
+                "hours": not self.baseline,  # dedicated ones use their time
+            },
+        )
         digest = sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
         size = "" if self.regime not in TRAINED else f"-{self.n_train}-{self.seed}"
         words = re.sub(r"[^\w.+-]+", "-", f"{self.dataset}-{self.label}-{self.regime}{size}")
@@ -133,6 +144,7 @@ def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
         others |= {f"properties.{name}": sha256_of(path) for name, path in files.items()}
     if section.test is not None:
         test = read_labelled(section.test, section.conventions)
+        _require_disjoint(train.structures, test.structures, name)
         sums = {"train": train.sha256, "test": test.sha256, **others}
         return Dataset(name, data, section, tuple(train.structures), sums, {})
     chosen = split(train.structures, by=section.split.by, validation=section.test_share, seed=section.split.seed)
@@ -148,6 +160,17 @@ def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
         sha256={part: sha256(content).hexdigest() for part, content in contents.items()} | others,
         files={paths[part]: content for part, content in contents.items()},
     )
+
+
+def _require_disjoint(train: Sequence[LabelledStructure], test: Sequence[LabelledStructure], name: str) -> None:
+    """Raise an InputError if a test structure is also one to train on."""
+    known = {one.geometry: one.place for one in train}
+    found = [(one.place, known[one.geometry]) for one in test if one.geometry in known]
+    if found:
+        raise InputError(
+            f"{name}: {len(found)} of {len(test)} test structures are also among those to train on: {found[0][0]} of "
+            f"the test file is {found[0][1]} of the other. Take them out of one of the files."
+        )
 
 
 def _cells(spec: BenchmarkSpec, dataset: Dataset) -> Iterator[Cell]:
@@ -202,6 +225,8 @@ def _draws(spec: BenchmarkSpec, dataset: Dataset) -> list[tuple[int, int]]:
     """The sizes, each once, with all seeds."""
     there = len(dataset.pool)
     sizes = {there if size == "all" else int(size) for size in spec.n_train}
+    if "n_train" not in spec.model_fields_set:
+        sizes = {size for size in sizes if size <= there}
     if max(sizes) > there:
         raise InputError(
             f"n_train is {max(sizes)}, but {dataset.name} has {there} structures to train on. Name smaller "

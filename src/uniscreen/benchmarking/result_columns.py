@@ -37,6 +37,9 @@ COMPUTED = "computed"
 _NAMED = 5
 """How many offending values an error names."""
 
+_SIZE = r"^[^:]*_(?:mae|rmse)(?::|$)"
+"""Metrics that are the mean size of something."""
+
 _LARGEST = 2**53
 """Of a count, which a float has to hold exactly."""
 
@@ -93,7 +96,7 @@ def typed(column: pd.Series[Any], kind: Kind, name: str) -> pd.Series[Any]:
 
 
 def check_metrics(rows: pd.DataFrame, name: str) -> None:
-    """Check that each row has a known metric in its unit; a failed one may have none.
+    """Check that each row has a known metric in its unit, and no error below 0; a failed one may have no metric.
 
     Raises:
         InputError: one has not.
@@ -108,6 +111,8 @@ def check_metrics(rows: pd.DataFrame, name: str) -> None:
                 f"{name}: {metric} is in {unit or 'no unit'} (row {row}); expected {quantity_of(metric).unit}. "
                 "Convert its values."
             )
+    negative = ok[ok["metric"].str.contains(_SIZE).astype(bool) & (ok["value"] < 0)]
+    refuse(negative["metric"], name, "negative error", "a number from 0 on")
 
 
 def refuse(wrong: pd.Series[Any], name: str, what: str, expected: str) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from uniscreen.benchmarking.result_columns import REGIMES, Regime
 from uniscreen.errors import InputError
 from uniscreen.training.recipe import Count, DataSection, Positive, Share
-from uniscreen.training.yaml_file import read_mapping
+from uniscreen.training.yaml_file import innermost, read_mapping
 
 Size = Count | Literal["all"]
 
@@ -57,7 +57,15 @@ class ModelSection(_Section):
     head: str = ""
     recipe: str = ""
     settings: dict[str, Any] = Field(default_factory=dict)
-    regimes: tuple[Literal["zero-shot", "re-referenced", "fine-tuned", "from-scratch"], ...] | None = None
+    regimes: Annotated[
+        tuple[Literal["zero-shot", "re-referenced", "fine-tuned", "from-scratch"], ...] | None, Field(min_length=1)
+    ] = None
+
+    @model_validator(mode="after")
+    def _settings_are_of_a_recipe(self) -> ModelSection:
+        if self.settings and not self.recipe:
+            raise ValueError("settings are of a recipe: give recipe as well")
+        return self
 
 
 class DedicatedSection(_Section):
@@ -131,7 +139,7 @@ def read_spec(path: Path, **changes: Any) -> BenchmarkSpec:
     try:
         return BenchmarkSpec.model_validate(values)
     except ValidationError as error:
-        problems = dict.fromkeys(_problem(dict(one)) for one in error.errors())
+        problems = dict.fromkeys(map(_problem, innermost(error)))
         raise InputError(f"{path}: {'; '.join(problems)}.") from None
 
 

@@ -13,7 +13,7 @@ from uniscreen.errors import InputError
 from uniscreen.potentials.trainable import Block
 from uniscreen.structures.labels.labelled import EnergyKind, LabelConventions, StressSign, StressUnit, VoigtOrder
 from uniscreen.training.splits import SplitBy
-from uniscreen.training.yaml_file import read_mapping
+from uniscreen.training.yaml_file import innermost, read_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +22,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
 OptimiserKind = Literal["adam", "soap"]
 
 FEW_FRAMES = 30
@@ -43,7 +44,7 @@ class SplitSection(_Section):
     by: SplitBy = "group"
     validation: Share = 0.2
     folds: Annotated[int, Field(ge=2)] | None = None
-    seed: int = 0
+    seed: Seed = 0
 
 
 class DataSection(_Section):
@@ -207,7 +208,7 @@ class Recipe(_Section):
     replay: ReplaySection | None = None
     ensemble: EnsembleSection = EnsembleSection()
     checks: ChecksSection = ChecksSection()
-    seed: int = 0
+    seed: Seed = 0
 
     @field_validator("model", mode="before")
     @classmethod
@@ -265,7 +266,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), **data: Path | None) 
     section = values.setdefault("data", {})
     if isinstance(section, dict):
         section |= {name: str(file) for name, file in data.items() if file is not None}
-    return checked(values, str(path))
+    return checked(values, f"{path}, with {' '.join(overrides)}" if overrides else str(path))
 
 
 def checked(values: dict[str, Any], source: str) -> Recipe:
@@ -277,18 +278,24 @@ def checked(values: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(dict.fromkeys(_problem(dict(problem)) for problem in error.errors()))
+        problems = "; ".join(dict.fromkeys(map(_problem, innermost(error))))
         raise InputError(f"{source}: {problems}{'' if problems.endswith('?') else '.'}") from None
 
 
 def _problem(problem: dict[str, Any]) -> str:
     """One thing that is wrong: where, what was given, what was expected."""
     place = [str(part) for part in problem["loc"]]
+    kind = ""
     if place[:1] == ["strategy"]:
-        del place[1:2]  # pydantic names the kind there
+        kind = "".join(place[1:2])  # pydantic names it there
+        del place[1:2]
     if place[:1] == ["reference_energies"]:
         return "reference_energies: expected refit, keep or {isolated_atoms: FILE}"
     where = ".".join(place) or "recipe"
+    if problem["type"] == "extra_forbidden" and where in _keys():
+        return (
+            f"{where} is no key of kind: {kind}. Give strategy={{kind: ..., {place[-1]}: ...}} with a kind that has it"
+        )
     if problem["type"] == "extra_forbidden":
         close = _close_keys(where)
         hint = f"Did you mean {close[0]}?" if close else f"Expected one of {_siblings(place)}"
@@ -302,11 +309,11 @@ def _problem(problem: dict[str, Any]) -> str:
 
 def _close_keys(where: str) -> list[str]:
     """The keys of a recipe that were probably meant: those of the same name elsewhere, then similar ones."""
-    known = list(_keys())
-    elsewhere = [key for key in known if key.rpartition(".")[2] == where.rpartition(".")[2]]
-    return elsewhere or difflib.get_close_matches(
-        where, [key for key in known if "." in key or "." not in where], n=1, cutoff=0.8
-    )
+    section, _, name = where.rpartition(".")
+    keys = {key: key.rpartition(".") for key in _keys()}
+    elsewhere = [key for key, (_, _, known) in keys.items() if known == name]
+    beside = {known: key for key, (other, _, known) in keys.items() if other == section or not section}
+    return elsewhere or [beside[known] for known in difflib.get_close_matches(name, beside, n=1, cutoff=0.75)]
 
 
 def _siblings(place: Sequence[str]) -> str:

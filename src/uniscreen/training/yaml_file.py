@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from pydantic import ValidationError
+
 
 class _Loader(yaml.SafeLoader):
     """Refuses a key that is given twice, of which YAML's own loader would take the last."""
@@ -27,6 +29,14 @@ class _Loader(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key} is there twice", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+def innermost(error: ValidationError) -> list[dict[str, Any]]:
+    """The problems of some values, but for those of what is wrong by its parts alone, as a list is too short then."""
+    problems = error.errors()
+    places = [one["loc"] for one in problems]
+    outer = {place for place in places for other in places if len(other) > len(place) and other[: len(place)] == place}
+    return [dict(one) for one in problems if one["loc"] not in outer]
 
 
 def read_mapping(path: Path, keys: Iterable[str]) -> dict[str, Any]:

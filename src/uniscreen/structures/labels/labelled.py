@@ -54,6 +54,16 @@ class LabelledStructure:
         """Energy in eV/atom."""
         return self.energy / len(self.atoms)
 
+    @property
+    def geometry(self) -> bytes:
+        """Equal for frames that are the same structure, its atoms in the same order, within ``SAME_COORDINATE``."""
+        cell, positions = (np.round(each / SAME_COORDINATE) for each in (self.atoms.cell.array, self.atoms.positions))
+        return self.atoms.numbers.tobytes() + (cell + 0.0).tobytes() + (positions + 0.0).tobytes()  # + 0.0: no -0.0
+
+
+SAME_COORDINATE = 1e-3
+"""Å: frames are the same structure if no coordinate differs by more, up to rounding."""
+
 
 @dataclass(frozen=True)
 class LabelConventions:
