@@ -247,6 +247,14 @@ def test_learning_curves_and_their_best_epoch(page, finished):
         assert page.figures[f"curve-{name}"]["data"][0]["y"] == metrics[f"validation_{column}"].tolist()
 
 
+def test_test_frames_that_were_trained_on_are_told(run, page, change):
+    assert "3 test frames that took no part in training" in page.text
+    change(n_test_known=2)
+    text = Page(write_training_report(run)).text
+    assert "3 test frames of which 2 are also among those that train or validate" in text
+    assert "took no part" not in text
+
+
 def test_training_once_more_on_all_frames_is_told(run, change):
     metrics = pd.read_csv(run / "metrics.csv")
     validated = [column for column in metrics if column.startswith("validation_")]

@@ -190,6 +190,41 @@ def test_frames_of_a_group_may_count_more(frames, tmp_path, loaded):
     assert weighted["train_loss"][1] > 1.1 * alike["train_loss"][1]
 
 
+def test_test_frames_that_are_trained_on_are_told(frames, tmp_path):
+    write(tmp_path / "test.extxyz", read(frames["train"], "2:6") + read(frames["test"], ":"))
+    files = frames | {"test": str(tmp_path / "test.extxyz")}
+    assert "4 of 10 test frames are also among those" in plan(recipe(files), device="cpu").note
+    summary = finetune(recipe(files, optimiser={"epochs": 1}), tmp_path / "run", device="cpu")
+    assert "4 of 10 test frames are also among those" in summary["note"]
+    assert summary["n_test_known"] == 4
+
+
+def test_an_element_that_only_validates_is_rereferenced_too(frames, tmp_path, loaded):
+    others = rattled(4, seed=2)
+    for atoms in others:
+        atoms.symbols = ["K", "Cl"]
+        atoms.set_cell(1.1 * atoms.cell.array, scale_atoms=True)
+    write(tmp_path / "validation.extxyz", labelled(others, loaded(MODEL)), format="extxyz")
+    files = frames | {"validation": str(tmp_path / "validation.extxyz")}
+    summary = finetune(recipe(files, optimiser={"epochs": 1}), tmp_path / "run", device="cpu")
+    shifts = summary["reference_energy_shifts_eV_per_atom"]
+    assert shifts["K"] + shifts["Cl"] == pytest.approx(SHIFTS["Cl"], abs=0.3)
+    assert shifts["Na"] + shifts["Cl"] == pytest.approx(SHIFTS["Na"] + SHIFTS["Cl"], abs=0.3)
+
+
+def test_reference_energies_that_were_better_before_are_told(frames, run, tmp_path):
+    """One frame that is far off moves them all."""
+    spoilt = read(frames["train"], ":")
+    for atoms in spoilt:
+        if atoms.info["group"] == "parent-0":
+            atoms.calc.results["energy"] += 3.0
+    write(tmp_path / "train.extxyz", spoilt, format="extxyz")
+    again = recipe({"train": str(tmp_path / "train.extxyz")}, model=str(run[0]), optimiser={"epochs": 1})
+    note = finetune(again, tmp_path / "run", device="cpu")["note"]
+    assert "Refitting the reference energies took the energy error of the frames that validate from" in note
+    assert run[1]["note"] == ""
+
+
 def test_a_group_that_the_data_do_not_have_cannot_count_more(frames, tmp_path):
     message = "loss.groups names surface, but the data have the groups parent-0, parent-1, parent-2, parent-3, parent-4"
     with pytest.raises(InputError, match=message):

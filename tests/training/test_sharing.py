@@ -42,8 +42,10 @@ def children():
 
 
 @pytest.mark.slow
-def test_the_weights_do_not_depend_on_the_number_of_processes(train, tmp_path):
-    replayed = recipe(train, replay={"structures": str(train), "share": 0.4}, strategy={"kind": "lora", "rank": 2})
+@pytest.mark.parametrize("strategy", [{"kind": "lora", "rank": 2}, {"kind": "scratch"}])
+def test_the_weights_do_not_depend_on_the_number_of_processes(train, tmp_path, strategy):
+    """Nor where training begins once more on all frames, as it does with as few."""
+    replayed = recipe(train, replay={"structures": str(train), "share": 0.4}, strategy=strategy)
 
     def others_and_weights(workers):
         others = []

@@ -55,6 +55,8 @@ def verdict(results: TrainingResults) -> str:
     """One sentence: how the errors changed on the frames that say most of new structures."""
     name = results.sets[0]
     role = _HELD_OUT if name == "validation" and (results.refitted or results.has_folds) else _ROLE[name]
+    if name == "test" and results.summary["n_test_known"]:
+        role = f"of which {results.summary['n_test_known']} are also among those that train or validate"
     before, moved, after = (results.errors(name, stage) for stage in ("pretrained", "rereferenced", "trained"))
     energy = _change(moved["energy_mae_meV_per_atom"], after["energy_mae_meV_per_atom"], 1, " (re-referenced)")
     force = _change(before["force_mae_meV_per_A"], after["force_mae_meV_per_A"], 0, "")

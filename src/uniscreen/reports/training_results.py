@@ -62,6 +62,7 @@ _SUMMARY = (
     "rollbacks",
     "left_out",
     "note",
+    "n_test_known",
     "unit_checks",
     "reference_energy_shifts_eV_per_atom",
     "elements",

@@ -12,9 +12,11 @@ from uniscreen.training.recipe import Scratch
 from uniscreen.training.reference_energies import residual_shifts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from uniscreen.potentials.loading import Device
+    from uniscreen.structures.labels import LabelledStructure
     from uniscreen.training.recipe import Recipe
 
 
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 class Assignment:
     """What one member is to do: everything that its process needs, with the data already prepared.
 
-    ``shifts`` eV an atom are added to the reference energies; ``elements`` are those of all the data. It is trained by
-    up to ``processes`` processes. With ``refit`` training begins once more, on all frames, after validation.
+    ``shifts`` eV an atom are added to the reference energies; those of random weights are fitted to ``referenced``.
+    ``elements`` are those of all the data. It is trained by up to ``processes`` processes. With ``refit`` training
+    begins once more, on all frames, after validation.
     """
 
     recipe: Recipe
@@ -31,6 +34,7 @@ class Assignment:
     trust_model_file: bool
     shifts: dict[str, float]
     material: Material
+    referenced: Sequence[LabelledStructure]
     elements: frozenset[str]
     seed: int
     folder: Path
@@ -62,7 +66,7 @@ def adapted(assignment: Assignment) -> TrainablePotential:
     if isinstance(assignment.recipe.strategy, Scratch):
         potential.reset(assignment.seed)
         shifts = residual_shifts(
-            assignment.material.train, potential.evaluate([one.atoms for one in assignment.material.train])
+            assignment.referenced, potential.evaluate([one.atoms for one in assignment.referenced])
         )
     energies = potential.reference_energies
     potential.reference_energies = {symbol: energies[symbol] + shift for symbol, shift in shifts.items()}

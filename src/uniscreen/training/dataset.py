@@ -30,6 +30,11 @@ class Frames:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def elements(self) -> frozenset[str]:
+        """The chemical symbols that occur."""
+        return frozenset(symbol for label in self.labels for symbol in label.atoms.symbols)
+
     def at(self, places: Sequence[int]) -> Frames:
         """Some of the frames."""
         return Frames(tuple(self.labels[k] for k in places), tuple(self.pretrained[k] for k in places))
@@ -57,7 +62,23 @@ class TrainingData:
     @property
     def elements(self) -> frozenset[str]:
         """The chemical symbols that occur in what is trained on."""
-        return frozenset(symbol for label in self.known.labels for symbol in label.atoms.symbols)
+        return self.known.elements
+
+    @property
+    def n_test_known(self) -> int:
+        """How many test frames are the same structures as some that train or validate."""
+        known = {label.geometry for label in self.known.labels}
+        return sum(label.geometry in known for label in self.test.labels)
+
+    def notes(self, *, refit: bool) -> str:
+        """What to know about the frames' parts, if anything; with ``refit`` those that validate are trained on too."""
+        found = [] if refit or not self.note else [self.note]
+        if self.n_test_known:
+            found.append(
+                f"{self.n_test_known} of {len(self.test)} test frames are also among those that train or validate: "
+                "errors there say nothing of new structures."
+            )
+        return " ".join(found)
 
 
 def read_data(section: DataSection, potential: Potential) -> TrainingData:

@@ -65,6 +65,7 @@ class Prepared:
                 material=Material(
                     self.data.known.at(split.train).labels, self.data.known.at(split.validation).labels, self.replay
                 ),
+                referenced=self.data.known.at(split.train).labels,
                 elements=self.data.elements,
                 seed=self.recipe.seed + number,
                 folder=folder if self.n_members == 1 else folder / outputs.MEMBERS / str(number),
@@ -175,6 +176,8 @@ def _shifts(recipe: Recipe, potential: TrainablePotential, data: TrainingData) -
         )
     places = sorted({place for split in data.splits for place in split.train})
     frames = data.known.at(places)
+    if frames.elements < data.elements:  # better than nothing for those that only frames that validate have
+        frames = data.known
     return residual_shifts(frames.labels, frames.pretrained)
 
 

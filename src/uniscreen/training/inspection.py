@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 LARGE_FORCE = 50.0
 """eV/Å: larger forces are of atoms that overlap, or of a calculation that went wrong."""
 
-SAME = 1e-3
-"""Å: frames are duplicates if no coordinate differs by more, up to rounding."""
-
 
 @dataclass(frozen=True)
 class Range:
@@ -137,9 +134,7 @@ def find_duplicates(structures: Sequence[LabelledStructure]) -> tuple[tuple[str,
     """The places of frames that are the same structure with its atoms in the same order."""
     places: dict[bytes, list[str]] = {}
     for one in structures:
-        cell, positions = np.round(one.atoms.cell.array / SAME), np.round(one.atoms.positions / SAME)
-        key = one.atoms.numbers.tobytes() + (cell + 0.0).tobytes() + (positions + 0.0).tobytes()  # + 0.0: no -0.0
-        places.setdefault(key, []).append(one.place)
+        places.setdefault(one.geometry, []).append(one.place)
     return tuple(tuple(same) for same in places.values() if len(same) > 1)
 
 

@@ -44,6 +44,9 @@ FILES = (MANIFEST, RECIPE, METRICS, PREDICTIONS, FORCES, SUMMARY, REPORT, DESCRI
 MEMBERS = "members"
 CHECKPOINT = "checkpoint"
 
+WORSE = 1.0
+"""meV/atom: what refitting the reference energies may take the energy error up by without being told of."""
+
 PACKAGES = ("uniscreen", "torch", "numpy", "ase", "chgnet", "matgl", "mace-torch")
 
 
@@ -230,6 +233,7 @@ def _summary(
         "n_train": len(first.material.train),
         "n_validation": len(first.material.validation),
         "n_test": len(prepared.data.test),
+        "n_test_known": prepared.data.n_test_known,
         "n_replay": len(first.material.replay),
         "elements": sorted(prepared.data.elements),
         "reference_energy_shifts_eV_per_atom": dict(prepared.shifts),
@@ -241,12 +245,25 @@ def _summary(
         "seconds": round(sum(part.seconds for one in trained for part in one.parts), 1),
         "errors": {name: stage.errors() for name, stage in stages.items()},
         "left_out": list(prepared.data.left_out),
-        "note": "" if any(one.refit is not None for one in trained) else prepared.data.note,
+        "note": _note(prepared, trained, stages),
         "unit_checks": [f"{one.check}: {one.verdict}: {one.seen}" for one in prepared.data.findings],
         "data_sha256": dict(prepared.sha256),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "checks": [],
     }
+
+
+def _note(prepared: Prepared, trained: Sequence[Trained], stages: Mapping[str, _Stages]) -> str:
+    """What to know about the frames and the reference energies, if anything."""
+    notes = prepared.data.notes(refit=any(one.refit is not None for one in trained))
+    errors = stages["validation"].errors()
+    before, after = (errors[stage]["energy_mae_meV_per_atom"] for stage in ("pretrained", "rereferenced"))
+    if prepared.recipe.reference_energies == "refit" and after > before + WORSE:
+        notes += (
+            f" Refitting the reference energies took the energy error of the frames that validate from {before:.1f} to "
+            f"{after:.1f} meV/atom: reference_energies=keep leaves them as they were."
+        )
+    return notes.strip()
 
 
 def _metrics(trained: Sequence[Trained]) -> Iterator[dict[str, Any]]:
