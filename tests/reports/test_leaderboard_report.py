@@ -272,3 +272,20 @@ def test_what_was_not_measured_has_not_failed():
     assert dict(zip(found["bench: Si"][0], row, strict=True))["CPU time of training, s"] == DASH
     (row,) = [row for row in found["Physics"] if row[0] == "m"]
     assert row[-1] == "failed"
+
+
+def test_a_mean_over_fewer_seeds_than_the_others_says_so_and_why():
+    broken = [{**failed("no minimum", model="m", seed=2)[0], "metric": "volume:x"}]
+    drifts, volumes = seeds("nve_drift", [1.0, 2.0, 3.0], model="m"), seeds("volume:x", [4.0, 5.0], model="m")
+    headline = seeds("energy_mae", [1.0, 2.0, 3.0], model="m")
+    found = tables(leaderboard_markdown(LeaderboardContent.read(frame(headline, drifts, volumes, broken))))
+    cells = [cell for rows in found.values() for row in rows for cell in row]
+    assert [cell for cell in cells if "of 3" in cell] == ["4.50 ± 0.71 (2 of 3)", "1 of 3"]
+    assert found["Failed cells"][1][-1] == "volume:x: no minimum"
+
+
+def test_entries_that_were_tested_on_fewer_structures_are_named():
+    rows = frame(cell({"energy_mae": 1.0}, model="m"), cell({"energy_mae": 0.5}, model="n", n_test=20))
+    text = leaderboard_markdown(LeaderboardContent.read(rows))
+    assert "Tested on 25 structures. Not on all of them: n fine-tuned 100 (20)." in text
+    assert "Not on all" not in leaderboard_markdown(LeaderboardContent.read(rows[:1]))

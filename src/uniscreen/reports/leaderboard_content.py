@@ -157,6 +157,18 @@ def _part(
     )
 
 
+def _reasons(scores: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Why cells failed; with the metrics that have no value for it where others do."""
+    metrics: dict[str, list[str]] = {}
+    for metric, score in scores.items():
+        if score["n_failed"]:
+            metrics.setdefault(score["reason"], []).append(metric)
+    return tuple(
+        reason if len(of) == len(scores) else f"{', '.join(sorted(of, key=metric_order))}: {reason}"
+        for reason, of in metrics.items()
+    )
+
+
 def telling(metrics: list[str]) -> list[str]:
     """Return the metrics without those values whose errors are there too, which tell more in less room."""
     there = {error: {_crystal(name) for name in metrics if name.startswith(error)} for error in ERROR_OF.values()}
@@ -185,7 +197,7 @@ def _entries(
             is_quoted=not source.startswith(COMPUTED),
             n_cells=max(score["n_cells"] for score in scores.values()),
             n_failed=failed.get((model, regime, n_train, source), 0),
-            reasons=tuple(dict.fromkeys(score["reason"] for score in scores.values() if score["n_failed"])),
+            reasons=_reasons(scores),
             scores=scores,
         )
         for (model, regime, n_train, source), scores in rows.items()

@@ -20,10 +20,14 @@ def counted(part: Part) -> str:
     n_cells = sum(entry.n_cells for entry in part.entries if not entry.is_quoted)
     n_quoted = sum(entry.is_quoted for entry in part.entries)
     n_failed = sum(entry.n_failed for entry in part.entries)
-    tested = part.board.loc[part.board["metric"].isin(HEADLINE), "n_test"].dropna()
-    sizes = [str(size) for size in sorted({*map(int, tested)})]
-    words = f" Tested on {listed(sizes, 5)} structures." if sizes else ""
-    unequal = " Not all entries were tested on the same ones." if len(sizes) > 1 else ""
+    tested = part.board[part.board["metric"].isin(HEADLINE) & part.board["n_test"].notna()]
+    largest = int(tested["n_test"].max()) if len(tested) else 0
+    words = f" Tested on {plural(largest, 'structure')}." if largest else ""
+    fewer = {
+        " ".join(map(str, entry)): f" ({int(size)})"
+        for *entry, size in tested.loc[tested["n_test"] < largest, ["model", "regime", "n_train", "n_test"]].to_numpy()
+    }
+    unequal = f" Not on all of them: {listed([name + size for name, size in fewer.items()], 5)}." if fewer else ""
     failed = f"{n_failed} of which failed" if n_failed else "none of which failed"
     quoted = f", {n_quoted} of them published;" if n_quoted else " of"
     return (
@@ -59,7 +63,8 @@ def leaderboard_notes(content: LeaderboardContent) -> list[Note]:
             "Spread",
             "± is the sample standard deviation over seeds. Each seed draws other training structures and other random "
             "numbers; the test structures stay the same, so that it does not hold what other test structures would "
-            "change. ± ? stands where there is one seed and its noise is not known; without ± nothing is random, as "
+            "change. Draws of nearly all structures share most of them, and with all of them only the random numbers "
+            "differ, so that it is too small there. ± ? stands where there is one seed and its noise is not known; without ± nothing is random, as "
             "in zero-shot, or one figure was published.",
         ),
         Note(
@@ -72,7 +77,8 @@ def leaderboard_notes(content: LeaderboardContent) -> list[Note]:
         Note(
             "Failed cells",
             "They have no value and are listed with their reason. An entry of which some cells failed is ranked by "
-            "the others, which may flatter it; the column Seeds says how many these are.",
+            "the others, which may flatter it; the column Seeds says how many these are, and a value how many of these "
+            "it is of, where some of them lack it alone.",
         ),
         Note(
             "Learning curves",

@@ -57,9 +57,10 @@ def board_table(part: Part, metrics: Sequence[str], *, ranked: Sequence[str] = (
         headers += [*([_RANK] if metric in ranked else []), Cell(heading(metric), kind="number")]
     rows = []
     for entry in part.entries:
-        row = [*_named(entry.name, entry.regime, entry.n_train), _seeds(entry, metrics)]
+        n_seeds = _n_seeds(entry, metrics)
+        row = [*_named(entry.name, entry.regime, entry.n_train), _seeds(entry, n_seeds)]
         for metric in metrics:
-            row += [*([_rank(entry, metric)] if metric in ranked else []), _value(entry, metric)]
+            row += [*([_rank(entry, metric)] if metric in ranked else []), _value(entry, metric, n_seeds)]
         rows.append(row)
     return Table(headers, rows)
 
@@ -141,9 +142,12 @@ def _named(name: str, regime: str, n_train: int | str | None = "") -> list[Cell]
     return [*cells, Cell(MISSING if unknown else str(n_train), LAST if unknown else str(n_train), kind="number")]
 
 
-def _seeds(entry: Entry, metrics: Sequence[str]) -> Cell:
+def _n_seeds(entry: Entry, metrics: Sequence[str]) -> int:
     """How many cells have a value in one of the metrics at least."""
-    n_seeds = max((entry.scores[name]["n_seeds"] for name in metrics if name in entry.scores), default=0)
+    return max((int(entry.scores[name]["n_seeds"]) for name in metrics if name in entry.scores), default=0)
+
+
+def _seeds(entry: Entry, n_seeds: int) -> Cell:
     if n_seeds == entry.n_cells:
         return Cell(str(n_seeds), str(n_seeds), kind="number")
     return _of(n_seeds, entry.n_cells)
@@ -156,12 +160,14 @@ def _rank(entry: Entry, metric: str) -> Cell:
     return Cell(rank_text(score), repr(score["rank"] + score["worst_rank"] / 1e6), kind="number")
 
 
-def _value(entry: Entry, metric: str) -> Cell:
+def _value(entry: Entry, metric: str, n_seeds: int) -> Cell:
+    """The value, and of how many of the row's cells it is where some have none."""
     score = entry.scores.get(metric)
     if score is None or is_missing(score["mean"]):
         all_failed = score is not None and score["n_failed"] == entry.n_cells > 0
         return Cell("failed" if all_failed else MISSING, LAST, kind="number")
-    return Cell(value_text(score), repr(float(score["mean"])), kind="number")
+    some = f" ({score['n_seeds']} of {n_seeds})" if score["n_seeds"] < n_seeds else ""
+    return Cell(value_text(score) + some, repr(float(score["mean"])), kind="number")
 
 
 def _significant(value: float, unit: str) -> Cell:
