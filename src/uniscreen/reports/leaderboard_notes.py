@@ -64,8 +64,8 @@ def leaderboard_notes(content: LeaderboardContent) -> list[Note]:
             "± is the sample standard deviation over seeds. Each seed draws other training structures and other random "
             "numbers; the test structures stay the same, so that it does not hold what other test structures would "
             "change. Draws of nearly all structures share most of them, and with all of them only the random numbers "
-            "differ, so that it is too small there. ± ? stands where there is one seed and its noise is not known; without ± nothing is random, as "
-            "in zero-shot, or one figure was published.",
+            "differ, so that it is too small there. ± ? stands where there is one seed and its noise is not known; "
+            "without ± nothing is random, as in zero-shot, or one figure was published.",
         ),
         Note(
             "Rank",
