@@ -1,5 +1,6 @@
 """Reading results: files, folders, published figures, and what is refused."""
 
+import json
 import re
 from io import StringIO
 from pathlib import Path
@@ -66,6 +67,18 @@ def test_two_values_of_one_cell_are_refused():
     with pytest.raises(InputError, match="bench, Si: m fine-tuned, n_train 100, energy_mae: several rows"):
         read_rows(frame(cell({"energy_mae": 1.0}), cell({"energy_mae": 1.1})))
     assert len(read_rows(frame(cell({"energy_mae": 1.0}), cell({"energy_mae": 1.0})))) == 1
+
+
+def test_folders_of_one_benchmark_have_one_test_set(tmp_path):
+    for name, model, checksum in (("a", "m", "1"), ("b", "n", "1"), ("c", "o", "2")):
+        (tmp_path / name).mkdir()
+        frame(cell({"energy_mae": 1.0}, model=model)).to_parquet(tmp_path / name / "results.parquet")
+        provenance = {"benchmark": "bench", "data_sha256": {"Si": {"train": name, "test": checksum}}}
+        (tmp_path / name / "provenance.json").write_text(json.dumps(provenance))
+    assert read_rows([tmp_path / "a", tmp_path / "b"])["model"].tolist() == ["m", "n"]
+    message = r"/a and .*/c both have the benchmark bench and the dataset Si, but were tested on different files"
+    with pytest.raises(InputError, match=message):
+        read_rows([tmp_path / "a", tmp_path / "b", tmp_path / "c"])
 
 
 def test_files_that_are_none(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 RESULTS = "results.parquet"
 """The file of the rows in a benchmark's folder."""
 
+PROVENANCE = "provenance.json"
+"""What else is in it: of which data they are, and by what they were made."""
+
 _ONE_VALUE = ["benchmark", "dataset", "model", "regime", "n_train", "seed", "source", "metric"]
 
 
@@ -29,8 +33,8 @@ def read_rows(results: Results) -> pd.DataFrame:
     Rows that are the same in every column are taken once.
 
     Raises:
-        InputError: there is no such file or no row, the rows are not as ``checked`` wants them, or a cell has two
-            values of a metric.
+        InputError: there is no such file or no row, the rows are not as ``checked`` wants them, a cell has two values
+            of a metric, or folders of one benchmark were tested on different files.
     """
     import pandas as pd
 
@@ -40,6 +44,7 @@ def read_rows(results: Results) -> pd.DataFrame:
         paths = [results] if isinstance(results, str | Path) else list(results)
         if not paths:
             raise InputError("No results were given; expected files (.parquet, .csv) or folders of benchmarks.")
+        _require_same_tests([Path(path) for path in paths])
         rows = _placed(pd.concat([_read(Path(path)) for path in paths], ignore_index=True))
     if rows.empty:
         raise InputError("The results hold no row.")
@@ -68,6 +73,23 @@ def _read(path: Path) -> pd.DataFrame:
     if file.suffix == ".csv" and is_published(table):
         return published_rows(table, str(file))
     return checked(table, str(file))
+
+
+def _require_same_tests(paths: Iterable[Path]) -> None:
+    """Raise an InputError if folders of one benchmark and dataset were tested on different files."""
+    tested: dict[tuple[str, str], tuple[str, Path]] = {}
+    for path in paths:
+        file = path / PROVENANCE
+        if not file.is_file():
+            continue
+        found = json.loads(file.read_text(encoding="utf-8"))
+        for dataset, sums in found["data_sha256"].items():
+            test, other = tested.setdefault((found["benchmark"], dataset), (sums["test"], path))
+            if test != sums["test"]:
+                raise InputError(
+                    f"{other} and {path} both have the benchmark {found['benchmark']} and the dataset {dataset}, but "
+                    "were tested on different files, so their errors do not compare. Give the two benchmarks two names."
+                )
 
 
 def _table(file: Path) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from uniscreen.benchmarking.cell import CELL, ROWS
 from uniscreen.benchmarking.cells import cells, read_datasets
+from uniscreen.benchmarking.result_rows import PROVENANCE, RESULTS
 from uniscreen.benchmarking.results import failed_row, results_table
 from uniscreen.durable import locked, write_atomically
 from uniscreen.machine import usable_cores
@@ -192,7 +193,7 @@ def _write(out: Path, spec: BenchmarkSpec, planned: list[Cell]) -> BenchmarkRun:
     """Write the results of the cells that are done."""
     found = [_rows(out, cell) for cell in planned]
     table = results_table([row for rows in found for row in rows])
-    write_atomically(out / "results.parquet", table.to_parquet(index=False))
+    write_atomically(out / RESULTS, table.to_parquet(index=False))
     write_atomically(out / "results.csv", table.to_csv(index=False, lineterminator="\n").encode())
     sums = {cell.dataset: cell.data_sha256 for cell in planned}
     counts = Counter("failed" if rows[0]["metric"] == "" else "done" for rows in found if rows)
@@ -203,7 +204,7 @@ def _write(out: Path, spec: BenchmarkSpec, planned: list[Cell]) -> BenchmarkRun:
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     }
-    write_atomically(out / "provenance.json", (json.dumps(provenance, indent=1) + "\n").encode())
+    write_atomically(out / PROVENANCE, (json.dumps(provenance, indent=1) + "\n").encode())
     return BenchmarkRun(out, table, failed=counts["failed"], total=len(planned))
 
 
