@@ -198,6 +198,8 @@ def test_names_follow_the_files_that_decide_results(frames, tmp_path):
     [
         ({"n_train": [10, 29]}, InputError, "n_train is 29, but salt has 28 structures to train on"),
         ({"n_train": [1]}, InputError, "expected at least 2 structures"),
+        ({"models": {"chgnet-0.2": {}}}, UnknownModelError, "chgnet-0.3.0"),
+        ({"models": {"mine": {"model": "runs/mine"}}}, UnknownModelError, "runs/mine"),
         ({"dedicated": {"gpa": {}}}, UnknownModelError, "Did you mean 'gap'"),
         ({"dedicated": {"gap": {"hyperparameters": {"cutof": 5}}}}, InputError, "Did you mean 'cutoff'"),
         ({"models": {MODEL: {"recipe": "chgnet-qick"}}}, InputError, "Did you mean chgnet-quick"),

@@ -101,11 +101,21 @@ def test_a_spec_is_run_and_ranked(frames, tmp_path, monkeypatch):
 
 def test_a_benchmark_of_which_nothing_runs_says_why(frames, tmp_path):
     path = tmp_path / "spec.yaml"
-    path.write_text(SPEC.format(train=frames, models="{chgnet-0.4.0: }"), encoding="utf-8")
+    (tmp_path / "mine").mkdir()
+    models = f"{{mine: {{model: {tmp_path / 'mine'}}}}}"
+    path.write_text(SPEC.format(train=frames, models=models), encoding="utf-8")
     run = CliRunner().invoke(main, ["benchmark", str(path), "--quiet", "-o", str(tmp_path / "out")])
     assert run.exit_code == 1
-    assert "Did you mean" in run.output
+    assert "holds no model.json" in run.output
     assert "0 of 1 cells are done." in run.output
+
+
+def test_a_model_that_is_unknown_is_told_before_anything_runs(frames, tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC.format(train=frames, models="{chgnet-0.4.0: }"), encoding="utf-8")
+    run = CliRunner().invoke(main, ["benchmark", str(path), "--dry-run", "-o", str(tmp_path / "out")])
+    assert run.exit_code == 2
+    assert "Did you mean" in run.output
 
 
 def test_a_spec_that_is_not_there_is_named():

@@ -16,6 +16,7 @@ from uniscreen.benchmarking.physics import read_properties, require_measurable
 from uniscreen.benchmarking.result_columns import COMPUTED, Regime
 from uniscreen.durable import sha256_of
 from uniscreen.errors import InputError
+from uniscreen.potentials import find_card
 from uniscreen.potentials.isolated.mtp_files import SCHEME
 from uniscreen.potentials.saved import DESCRIPTION
 from uniscreen.structures.labels import LabelConventions, labelled_extxyz, read_labelled
@@ -117,6 +118,7 @@ def cells(spec: BenchmarkSpec, datasets: list[Dataset]) -> list[Cell]:
     """All cells of a benchmark, those of few structures and of the first seed first.
 
     Raises:
+        UnknownModelError: a model is unknown.
         InputError: a size is beyond the structures that there are or leaves too little to hold anything out, a recipe
             or a setting is wrong, or no cell is left.
     """
@@ -176,6 +178,7 @@ def _require_disjoint(train: Sequence[LabelledStructure], test: Sequence[Labelle
 def _cells(spec: BenchmarkSpec, dataset: Dataset) -> Iterator[Cell]:
     """The cells of one data set."""
     for label, section in spec.models.items():
+        _require_known(section.model or label)
         for regime in section.regimes or _usual_regimes(section):
             if regime not in spec.regimes:
                 continue
@@ -201,6 +204,12 @@ def _cells(spec: BenchmarkSpec, dataset: Dataset) -> Iterator[Cell]:
             given = {"potential": published.model, "head": published.head, "source": f"{COMPUTED}; {published.source}"}
             cell = _cell(spec, dataset, label, "published", published.n_train, 0)
             yield cell.model_copy(update=given | {"model_sha256": _model_sha256(published.model)})
+
+
+def _require_known(potential: str) -> None:
+    """Raise an UnknownModelError if a name is neither a model's nor that of a file or folder."""
+    if ":" not in potential and not Path(potential).exists():
+        find_card(potential)
 
 
 def _model_sha256(potential: str, recipe: Recipe | None = None) -> dict[str, str]:
