@@ -48,6 +48,8 @@ def test_what_is_written_back_reads_the_same(tmp_path):
         (DATA + MODELS + "sede: 3", "sede is no key of a benchmark. Expected one of benchmark, datasets"),
         (DATA + MODELS + "n_train: [10, some]", "n_train: expected whole numbers from 1 on, or all (given: some)"),
         (DATA + MODELS + "n_train: []", "n_train"),
+        (DATA + "models: {chgnet-0.3.0: {settings: {optimiser.steps: 3}}}", "settings are of a recipe: give recipe"),
+        (DATA + "models: {chgnet-0.3.0: {regimes: []}}", "models.chgnet-0.3.0.regimes"),
         (DATA + MODELS + "seeds: 0", "seeds: Input should be greater than or equal to 1 (given: 0)"),
         (DATA + MODELS + "regimes: [zero]", "'zero-shot', 're-referenced', 'fine-tuned'"),
         (DATA + MODELS + "dedicated: {chgnet-0.3.0: {baseline: gap}}", "chgnet-0.3.0 is the label of two sections"),
@@ -56,6 +58,7 @@ def test_what_is_written_back_reads_the_same(tmp_path):
         ("datasets: {si: {test: a}}\n" + MODELS, "datasets.si: train is missing"),
         ("datasets: {si: {train: a, split: {bi: group}}}\n" + MODELS, "datasets.si.split.bi is no key"),
         ("datasets: {a/b: {train: a}}\n" + MODELS, "datasets.a/b"),
+        ("datasets: {..: {train: a}}\n" + MODELS, "datasets..."),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, expected):

@@ -15,7 +15,7 @@ from uniscreen.training.yaml_file import innermost, read_mapping
 
 Size = Count | Literal["all"]
 
-Label = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^/\\\n]+$")]
+Label = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^./\\\n][^/\\\n]*$")]
 
 
 class _Section(BaseModel):

@@ -62,8 +62,8 @@ def run(
 ) -> None:
     """Train and evaluate the potentials of SPEC.yaml on its data.
 
-    The same command again continues, and a spec that was added to runs only what is new. 'uniscreen leaderboard' ranks
-    the folder by other metrics, or several folders together.
+    The same command again continues, and a spec with more models, sizes or seeds runs what is new. 'uniscreen
+    leaderboard' ranks the folder by other metrics, or several folders together.
     """
     from uniscreen.benchmarking.runner import plan, run_benchmark
     from uniscreen.benchmarking.spec import read_spec
