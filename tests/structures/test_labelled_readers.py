@@ -229,6 +229,26 @@ def test_a_folder_of_runs_has_a_group_for_each(tmp_path):
     assert data.structures[1].place == "b/vasprun.xml, ionic step 1"
 
 
+@needs_vasp
+def test_runs_that_died_are_left_out_of_a_folder(tmp_path):
+    text = (VASP / "vasprun_pstress.xml").read_text(encoding="utf-8")
+    head, first, _ = text.partition("<calculation>")
+    for name, content in (("a", "not XML"), ("b", head + first), ("c", text)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "vasprun.xml").write_text(content, encoding="utf-8")
+    data = read_labelled(tmp_path)
+    assert [one.group for one in data.structures] == ["c/vasprun.xml"]
+    unreadable, empty = data.left_out
+    assert unreadable.startswith("a/vasprun.xml: cannot be read")
+    assert empty == "b/vasprun.xml holds no labelled structure"
+    (tmp_path / "c" / "vasprun.xml").unlink()
+    with pytest.raises(InputError, match=r"holds no labelled structure. Left out: a/vasprun.xml: cannot be read"):
+        read_labelled(tmp_path)
+    (tmp_path / "d.extxyz").write_text("2\n\nSi 0 0 0\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"d.extxyz"):
+        read_labelled(tmp_path)
+
+
 def test_an_ase_database(tmp_path):
     path = tmp_path / "si.db"
     with connect(path) as database:

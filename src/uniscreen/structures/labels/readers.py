@@ -51,7 +51,8 @@ def read_labelled(path: Path, conventions: LabelConventions | None = None) -> La
     """Read labelled structures, in our units.
 
     Of a folder, every file of a known kind in it and below is read; frames without a group then take the file's path
-    for theirs. Where a vasprun.xml lies beside an OUTCAR, the OUTCAR is not read.
+    for theirs. Where a vasprun.xml lies beside an OUTCAR, the OUTCAR is not read. VASP's output that cannot be read, as
+    of a run that died, is left out of a folder.
 
     Raises:
         InputError: there is nothing to read, or a frame is malformed or lacks a label; the frame is named, and how many
@@ -69,12 +70,22 @@ def read_labelled(path: Path, conventions: LabelConventions | None = None) -> La
     for file in files:
         raw, data = input_bytes(file, KINDS)
         digest.update(hashlib.sha256(raw).digest())
-        found, skipped, used = _read(file, data, given)
+        if not path.is_dir():
+            structures, left_out, conventions = _read(file, data, given)
+            continue
+        name = str(file.relative_to(path))
+        try:
+            found, skipped, used = _read(file, data, given)
+        except InputError as error:
+            if _reader(file.name) not in {read_vasprun, read_outcar}:
+                raise
+            left_out.append(str(error).removeprefix(f"{path}/"))
+            continue
         conventions = conventions if structures else used
-        if path.is_dir():
-            name = str(file.relative_to(path))
-            found = [replace(one, group=one.group or name, place=f"{name}, {one.place}") for one in found]
-            skipped = [f"{name}, {reason}" for reason in skipped]
+        found = [replace(one, group=one.group or name, place=f"{name}, {one.place}") for one in found]
+        skipped = [f"{name}, {reason}" for reason in skipped]
+        if not found and not skipped:
+            skipped = [f"{name} holds no labelled structure"]
         structures += found
         left_out += skipped
     if not structures:
