@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -143,6 +145,23 @@ def test_test_structures_are_none_of_those_to_train_on(frames, tmp_path):
     message = r"salt: 2 of 2 test structures are also among those to train on: frame 1 .* is frame 4 .* of the other"
     with pytest.raises(InputError, match=message):
         made(spec(frames, datasets={"salt": {"train": frames, "test": tmp_path / "test.extxyz"}}), tmp_path)
+
+
+def test_test_structures_trained_no_potential(frames, tmp_path):
+    """Those of a file, and those that are split off: the potential had all frames."""
+    folder = tmp_path / "tuned"
+    folder.mkdir()
+    used = [one.geometry_digest for one in read_labelled(frames).structures]
+    (folder / "summary.json").write_text(json.dumps({"trained_on": used}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"tuned was trained on or chosen by 12 of the 12 test structures of salt"):
+        made(spec(frames, models={"tuned": {"model": str(folder)}}), tmp_path)
+    write(tmp_path / "test.extxyz", read(frames, "3:5"))
+    write(tmp_path / "train.extxyz", read(frames, "5:"))
+    files = {"train": tmp_path / "train.extxyz", "test": tmp_path / "test.extxyz"}
+    with pytest.raises(InputError, match=r"2 of the 2 test structures of salt \(frame 1"):
+        made(spec(frames, datasets={"salt": files}, models={"tuned": {"model": str(folder)}}), tmp_path)
+    (folder / "summary.json").write_text(json.dumps({"trained_on": used[5:]}), encoding="utf-8")
+    made(spec(frames, datasets={"salt": files}, models={"tuned": {"model": str(folder)}}), tmp_path)
 
 
 def test_names_do_not_follow_where_files_are(frames, tmp_path):

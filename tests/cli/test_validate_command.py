@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from uniscreen.cli.main import main
 from uniscreen.cli.validate import _pretrained
 from uniscreen.potentials import find_card
+from uniscreen.structures.labels import read_labelled
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,7 @@ def test_a_run_that_is_safe(file, run_folder):
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert found["model"] == str(run_folder)
+    assert found["n_trained_on"] == 0
     rows = {row["name"]: row for row in found["checks"]}
     assert {row["status"] for row in rows.values()} == {"pass"}
     assert rows["energy error over that in training"]["value"] < 0.1
@@ -78,6 +81,17 @@ def test_the_table_at_any_width(columns):
     for text in ("check", "value", "limit", "meV/atom", "not run", "0.9 to 1.1"):
         assert text in result.stdout
     assert lines[-1] == "4 pass, 15 not run"
+
+
+def test_structures_that_it_was_trained_on_are_told(file, run_folder, tmp_path):
+    shutil.copytree(run_folder, tmp_path / "run")
+    summary = json.loads((run_folder / "summary.json").read_text(encoding="utf-8"))
+    used = [one.geometry_digest for one in read_labelled(file).structures[:3]]
+    (tmp_path / "run" / "summary.json").write_text(json.dumps(summary | {"trained_on": used}), encoding="utf-8")
+    result = run(tmp_path / "run", "--data", file, "--md-ps", 0.1, "--json")
+    assert json.loads(result.stdout)["n_trained_on"] == 3
+    assert "3 of 4 structures of" in result.stderr
+    assert "among those that run was trained on or chosen by: errors there say nothing of new" in result.stderr
 
 
 def test_wrong_energies_are_exit_code_one(file, tmp_path, loaded):

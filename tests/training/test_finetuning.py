@@ -22,8 +22,10 @@ from finetuning_frames import SHIFTS, labelled, rattled, write_labelled
 from uniscreen import load_potential
 from uniscreen.errors import InputError, ResumeError
 from uniscreen.potentials.committee import SavedCommittee
+from uniscreen.structures.labels import read_labelled
 from uniscreen.training.finetuning import finetune, plan
 from uniscreen.training.recipe import checked
+from uniscreen.training.safety import read_trained_on
 
 MODEL = "chgnet-0.3.0"
 
@@ -197,6 +199,8 @@ def test_test_frames_that_are_trained_on_are_told(frames, tmp_path):
     summary = finetune(recipe(files, optimiser={"epochs": 1}), tmp_path / "run", device="cpu")
     assert "4 of 10 test frames are also among those" in summary["note"]
     assert summary["n_test_known"] == 4
+    used = read_trained_on(tmp_path / "run")
+    assert [one.geometry_digest in used for one in read_labelled(files["test"]).structures] == [True] * 4 + [False] * 6
 
 
 def test_an_element_that_only_validates_is_rereferenced_too(frames, tmp_path, loaded):

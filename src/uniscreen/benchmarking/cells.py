@@ -22,6 +22,7 @@ from uniscreen.potentials.saved import DESCRIPTION
 from uniscreen.structures.labels import LabelConventions, labelled_extxyz, read_labelled
 from uniscreen.training.dataset import chosen_places, splits_of
 from uniscreen.training.recipe import DataSection, Recipe, read_recipe
+from uniscreen.training.safety import read_trained_on
 from uniscreen.training.shipped import find_recipe
 from uniscreen.training.splits import split
 
@@ -91,15 +92,17 @@ class Cell(BaseModel):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set whose test structures are in a file of their own: the structures that are left, and checksums.
+    """A data set whose test structures are in a file of their own, and checksums.
 
-    ``files`` are the contents of those that have to be written: what was split off, and what was left.
+    ``pool`` is what there is to train on, ``test`` what is tested on; ``files`` are the contents of those that have to
+    be written: what was split off, and what was left.
     """
 
     name: str
     data: DataSection
     section: DatasetSection
     pool: tuple[LabelledStructure, ...]
+    test: tuple[LabelledStructure, ...]
     sha256: dict[str, str]
     files: dict[Path, bytes]
 
@@ -148,7 +151,7 @@ def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
         test = read_labelled(section.test, section.conventions)
         _require_disjoint(train.structures, test.structures, name)
         sums = {"train": train.sha256, "test": test.sha256, **others}
-        return Dataset(name, data, section, tuple(train.structures), sums, {})
+        return Dataset(name, data, section, tuple(train.structures), tuple(test.structures), sums, {})
     chosen = split(train.structures, by=section.split.by, validation=section.test_share, seed=section.split.seed)
     parts = {"train": chosen.train, "test": chosen.validation}
     contents = {part: labelled_extxyz([train.structures[k] for k in places]) for part, places in parts.items()}
@@ -159,6 +162,7 @@ def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
         data=data.model_copy(update=paths | usual),
         section=section,
         pool=tuple(train.structures[k] for k in chosen.train),
+        test=tuple(train.structures[k] for k in chosen.validation),
         sha256={part: sha256(content).hexdigest() for part, content in contents.items()} | others,
         files={paths[part]: content for part, content in contents.items()},
     )
@@ -178,14 +182,15 @@ def _require_disjoint(train: Sequence[LabelledStructure], test: Sequence[Labelle
 def _cells(spec: BenchmarkSpec, dataset: Dataset) -> Iterator[Cell]:
     """The cells of one data set."""
     for label, section in spec.models.items():
-        _require_known(section.model or label)
+        potential = section.model or label
+        _require_known(potential)
+        _require_unseen(potential, dataset)
         for regime in section.regimes or _usual_regimes(section):
             if regime not in spec.regimes:
                 continue
             for n_train, seed in _draws(spec, dataset) if regime in TRAINED else [(0, 0)]:
                 cell = _cell(spec, dataset, label, regime, n_train, seed)
                 recipe = _recipe(section, label, cell) if regime in {"fine-tuned", "from-scratch"} else None
-                potential = section.model or label
                 named = {"potential": potential, "head": section.head, "recipe": recipe}
                 yield cell.model_copy(update=named | {"model_sha256": _model_sha256(potential, recipe)})
     if "dedicated" in spec.regimes:
@@ -210,6 +215,17 @@ def _require_known(potential: str) -> None:
     """Raise an UnknownModelError if a name is neither a model's nor that of a file or folder."""
     if ":" not in potential and not Path(potential).exists():
         find_card(potential)
+
+
+def _require_unseen(potential: str, dataset: Dataset) -> None:
+    """Raise an InputError if a potential is the folder of a fine-tuning that used structures of the test set."""
+    used = read_trained_on(Path(potential))
+    found = [one.place for one in dataset.test if one.geometry_digest in used]
+    if found:
+        raise InputError(
+            f"{potential} was trained on or chosen by {len(found)} of the {len(dataset.test)} test structures of "
+            f"{dataset.name} ({found[0]} is the first). Test it on others, or leave it out."
+        )
 
 
 def _model_sha256(potential: str, recipe: Recipe | None = None) -> dict[str, str]:

@@ -66,12 +66,20 @@ def validate(
 
     from uniscreen.potentials import load_potential
     from uniscreen.structures.labels import LabelConventions
-    from uniscreen.training.safety import is_safe, read_training_errors, run_checks
+    from uniscreen.training.safety import is_safe, read_trained_on, read_training_errors, run_checks
 
     torch.set_num_threads(1)  # as in a screen; with more, sums need not be the same twice
     structures = _labelled(data, LabelConventions(**conventions))
     sample = None if forgetting_sample is None else _labelled(forgetting_sample, None)
     potential = load_potential(model, device=device, head=head, trust_model_file=trust_model_file)
+    trained_on = read_trained_on(Path(model))
+    n_known = sum(one.geometry_digest in trained_on for one in structures)
+    if n_known:
+        click.echo(
+            f"{n_known} of {len(structures)} structures of {data} are among those that {potential.card.name} was "
+            "trained on or chosen by: errors there say nothing of new structures.",
+            err=True,
+        )
     with Console(stderr=True).status(f"checking {potential.card.name}") as status:
         checks = run_checks(
             potential,
@@ -83,7 +91,8 @@ def validate(
             on_probe=lambda name: status.update(f"checking {potential.card.name}: {name}"),
         )
     if as_json:
-        click.echo(json.dumps({"model": model, "checks": [check.as_dict() for check in checks]}, indent=2))
+        found = {"model": model, "n_trained_on": n_known, "checks": [check.as_dict() for check in checks]}
+        click.echo(json.dumps(found, indent=2))
     else:
         print_checks([check.as_dict() for check in checks])
     if not is_safe(checks, strict=strict):

@@ -235,6 +235,7 @@ def _summary(
         "n_test": len(prepared.data.test),
         "n_test_known": prepared.data.n_test_known,
         "n_replay": len(first.material.replay),
+        "trained_on": sorted({label.geometry_digest for label in prepared.data.known.labels}),
         "elements": sorted(prepared.data.elements),
         "reference_energy_shifts_eV_per_atom": dict(prepared.shifts),
         "epochs": [one.state.epoch for one in trained],

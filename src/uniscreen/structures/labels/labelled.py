@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -59,6 +60,11 @@ class LabelledStructure:
         """Equal for frames that are the same structure, its atoms in the same order, within ``SAME_COORDINATE``."""
         cell, positions = (np.round(each / SAME_COORDINATE) for each in (self.atoms.cell.array, self.atoms.positions))
         return self.atoms.numbers.tobytes() + (cell + 0.0).tobytes() + (positions + 0.0).tobytes()  # + 0.0: no -0.0
+
+    @property
+    def geometry_digest(self) -> str:
+        """16 hexadecimal digits that stand for ``geometry``: what a potential keeps of the frames it was trained on."""
+        return sha256(self.geometry).hexdigest()[:16]
 
 
 SAME_COORDINATE = 1e-3

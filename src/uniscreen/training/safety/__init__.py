@@ -3,6 +3,6 @@
 from uniscreen.training.errors import MeanErrors
 from uniscreen.training.safety.checklist import is_safe, run_checks
 from uniscreen.training.safety.result import Check
-from uniscreen.training.safety.training_run import read_training_errors
+from uniscreen.training.safety.training_run import read_trained_on, read_training_errors
 
-__all__ = ["Check", "MeanErrors", "is_safe", "read_training_errors", "run_checks"]
+__all__ = ["Check", "MeanErrors", "is_safe", "read_trained_on", "read_training_errors", "run_checks"]
