@@ -198,7 +198,7 @@ def test_names_follow_the_files_that_decide_results(frames, tmp_path):
         }
         published = {"fitted": {"model": f"mtp:{mtp}:Na-Cl", "source": "Somebody (2020)"}}
         chosen = spec(frames, datasets=data, models=models, published=published, n_train=[10], seeds=1)
-        return {cell.label: cell.name for cell in made(chosen, tmp_path)}
+        return {cell.label: (cell.name, cell.rows_name) for cell in made(chosen, tmp_path)}
 
     before = names()
     assert names() == before
@@ -210,6 +210,7 @@ def test_names_follow_the_files_that_decide_results(frames, tmp_path):
     ):
         after = names(**changes)
         assert {label for label in before if before[label] != after[label]} == labels, changes
+    assert [name for name, _ in names(a=5.7).values()] == [name for name, _ in before.values()]  # what is trained
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,20 @@ def test_cells_that_are_done_are_not_run_again(files, tmp_path):
     assert len(second.rows) == len(first.rows) + (first.rows["regime"] == "re-referenced").sum()
 
 
+def test_what_is_trained_is_not_trained_again_where_more_is_measured(files, tmp_path):
+    models = {MODEL: {"recipe": "chgnet-quick", "settings": {"optimiser.steps": 3, "strategy": {"kind": "delta"}}}}
+    first = run_benchmark(spec(files, models=models, regimes=["fine-tuned"]), tmp_path).rows
+    (weights,) = tmp_path.glob("cells/*/model/weights.safetensors")
+    stamp = weights.stat().st_mtime_ns
+    more = spec({**files, "elsewhere": {"same": files["test"]}}, models=models, regimes=["fine-tuned"])
+    assert [done for _, done in plan(more, tmp_path)] == [False]
+    second = run_benchmark(more, tmp_path).rows
+    assert weights.stat().st_mtime_ns == stamp
+    for name in ("force_mae", "training_time"):
+        assert value(second, "fine-tuned", name) == value(first, "fine-tuned", name)
+    assert value(second, "fine-tuned", "force_mae:same") == value(second, "fine-tuned", "force_mae")
+
+
 def test_a_cell_that_fails_is_a_row_with_its_reason(files, calculators, tmp_path):
     models = {name: {"model": f"ase:bad_calculators:{name}"} for name in ("Killed", "Nothing")}
     chosen = spec(files, models=models | {MODEL: {}}, regimes=["zero-shot"])

@@ -1,7 +1,7 @@
 """One cell of a benchmark, in a process of its own: ``python -m uniscreen.benchmarking.cell FOLDER``.
 
-The folder holds ``cell.json``; the trained potential comes to lie in ``model``, and the rows in ``rows.json``, written
-last. What was trained is not trained again if only its evaluation was cut short.
+The folder holds ``cell.json``; the trained potential comes to lie in ``model``, and the rows in ``Cell.rows_name``,
+written last. What was trained is not trained again where only its evaluation was cut short, or more is to be measured.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from uniscreen.structures.labels import LabelledStructure
     from uniscreen.training.predictions import Predictions
 
-CELL, ROWS, TRAINED, MODEL = "cell.json", "rows.json", "trained.json", "model"
+CELL, TRAINED, MODEL = "cell.json", "trained.json", "model"
 
 BATCH_SIZE = 8
 
@@ -163,7 +163,7 @@ def main() -> None:
     folder, device, trust = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "trust"
     cell = Cell.model_validate_json((folder / CELL).read_text(encoding="utf-8"))
     with making(folder):  # the process of a benchmark that was killed may still be at it
-        if (folder / ROWS).is_file():
+        if (folder / cell.rows_name).is_file():
             return
         start = time.perf_counter()
         try:
@@ -172,7 +172,7 @@ def main() -> None:
             rows = [failed_row(cell, str(error))]
         seconds = round(time.perf_counter() - start, 1)
         timed = [one | {"seconds": seconds} for one in rows]
-        write_atomically(folder / ROWS, json.dumps(timed, indent=1, ensure_ascii=False).encode())
+        write_atomically(folder / cell.rows_name, json.dumps(timed, indent=1, ensure_ascii=False).encode())
 
 
 if __name__ == "__main__":

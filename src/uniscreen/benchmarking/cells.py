@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -70,7 +70,7 @@ class Cell(BaseModel):
 
     @property
     def name(self) -> str:
-        """The name of its folder: what it is, and a checksum of all that decides its result."""
+        """The name of its folder: what it is, and a checksum of all that decides what is trained and tested."""
         files = {"train": True, "test": True}  # checksums stand for them, wherever they are
         what = self.model_dump(
             mode="json",
@@ -80,14 +80,29 @@ class Cell(BaseModel):
                 "properties": True,
                 "elsewhere": True,
                 "data": files,
+                "data_sha256": set(self._measured),
                 "recipe": {"data": files},
                 "hours": not self.baseline,  # dedicated ones use their time
             },
         )
-        digest = sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
+        digest = _digest(what)
         size = "" if self.regime not in TRAINED else f"-{self.n_train}-{self.seed}"
         words = re.sub(r"[^\w.+-]+", "-", f"{self.dataset}-{self.label}-{self.regime}{size}")
         return f"{words}-{digest}"
+
+    @property
+    def rows_name(self) -> str:
+        """The name of the file of its rows in that folder: what else is measured needs new rows, no new training."""
+        return f"rows-{_digest(self._measured)}.json" if self._measured else "rows.json"
+
+    @property
+    def _measured(self) -> dict[str, str]:
+        """The checksums of files that decide nothing but what else is measured."""
+        return {name: value for name, value in self.data_sha256.items() if name not in {"train", "test"}}
+
+
+def _digest(what: dict[str, Any]) -> str:
+    return sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 The folder of a benchmark holds ``spec.yaml`` (with its defaults), ``data`` (test structures that were split off),
 ``cells`` (one folder each: what it is, its log, its potential, its rows), ``results.parquet``, ``results.csv`` and
-``provenance.json``. A cell's folder is named after everything that decides its result, so the same call continues,
-and a spec that was added to runs only what is new.
+``provenance.json``. A cell's folder is named after everything that decides what it trains and tests, its file of rows
+after what else is measured, so the same call continues, and a spec that was added to runs only what is new.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from uniscreen.benchmarking.cell import CELL, ROWS
+from uniscreen.benchmarking.cell import CELL
 from uniscreen.benchmarking.cells import cells, read_datasets
 from uniscreen.benchmarking.result_rows import PROVENANCE, RESULTS
 from uniscreen.benchmarking.results import failed_row, results_table
@@ -92,7 +92,7 @@ def run_benchmark(
         if retry_failed:
             for cell in planned:
                 if any(one["status"] == "failed" for one in _rows(out, cell)):
-                    (out / "cells" / cell.name / ROWS).unlink()
+                    (out / "cells" / cell.name / cell.rows_name).unlink()
         waiting = [cell for cell in planned if not _is_done(out, cell)]
         n_done = len(planned) - len(waiting)
         processes = _Processes([device, "trust" if trust_model_file else "-"])
@@ -136,9 +136,9 @@ class _Processes:
             _end(process)
             reason = f"it was not done after {cell.hours:g} hours (cell_hours)"
         self._running.discard(process)
-        if not self._stopped and not (folder / ROWS).is_file():
+        if not self._stopped and not (folder / cell.rows_name).is_file():
             rows = [failed_row(cell, reason, round(time.perf_counter() - start, 1))]
-            write_atomically(folder / ROWS, json.dumps(rows, indent=1, ensure_ascii=False).encode())
+            write_atomically(folder / cell.rows_name, json.dumps(rows, indent=1, ensure_ascii=False).encode())
 
     def stop(self) -> None:
         """End all, and start no more; their cells are to be run again."""
@@ -179,12 +179,12 @@ def _last_line(log: Path) -> str:
 
 
 def _is_done(out: Path, cell: Cell) -> bool:
-    return (out / "cells" / cell.name / ROWS).is_file()
+    return (out / "cells" / cell.name / cell.rows_name).is_file()
 
 
 def _rows(out: Path, cell: Cell) -> list[dict[str, Any]]:
     """The rows of a cell that is done, under the names that it has now; none of one that is not."""
-    path = out / "cells" / cell.name / ROWS
+    path = out / "cells" / cell.name / cell.rows_name
     found = json.loads(path.read_bytes()) if path.is_file() else []
     return [one | {"benchmark": cell.benchmark, "source": cell.source} for one in found]
 
