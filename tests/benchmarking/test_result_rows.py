@@ -57,6 +57,11 @@ def test_wrong_values_are_refused(changes, message):
         read_rows(frame(cell({"energy_mae": 1.0})).assign(**changes))
 
 
+def test_no_text_tells_a_terminal_what_to_do():
+    rows = read_rows(frame(cell({"energy_mae": 1.0})).assign(model="red \x1b[31m", reason="line\n\x9b2Jnext"))
+    assert rows.loc[0, ["model", "reason"]].tolist() == ["red  [31m", "line\n 2Jnext"]
+
+
 @pytest.mark.parametrize("column", COLUMNS)
 def test_a_missing_column_is_named(column):
     with pytest.raises(InputError, match=f"no column {column}. Expected benchmark, dataset"):

@@ -40,6 +40,9 @@ _NAMED = 5
 _SIZE = r"^[^:]*_(?:mae|rmse)(?::|$)"
 """Metrics that are the mean size of something."""
 
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+"""Characters that a terminal would obey, as in the last line of a log: all controls but tab and line feed."""
+
 _LARGEST = 2**53
 """Of a count, which a float has to hold exactly."""
 
@@ -73,7 +76,7 @@ def checked(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def typed(column: pd.Series[Any], kind: Kind, name: str) -> pd.Series[Any]:
-    """A column as text, in which nothing is missing, as nullable integers from 0 on, or as floats.
+    """A column as text without missing values and control characters, as integers from 0 on or missing, or as floats.
 
     Raises:
         InputError: a value is of another kind.
@@ -81,7 +84,7 @@ def typed(column: pd.Series[Any], kind: Kind, name: str) -> pd.Series[Any]:
     import pandas as pd
 
     if kind == "text":
-        return column.astype("object").where(column.notna(), "").map(str)
+        return column.astype("object").where(column.notna(), "").map(str).replace(_CONTROL, " ", regex=True)
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     refuse(column[numbers.isna() & column.notna()], name, f"{column.name} is no number", "a number, or nothing")
     if kind == "number":
