@@ -243,8 +243,8 @@ def test_all_that_cannot_be_told_from_the_best_are_counted():
     """Also one that is behind another, which the noise of the best does not hide."""
     rows = frame(
         seeds("energy_mae", [3.0, 6.0, 9.0], model="best"),
-        seeds("energy_mae", [6.1], model="second"),
-        seeds("energy_mae", [6.2], model="third"),
+        seeds("energy_mae", [6.1], model="second", regime="zero-shot"),
+        seeds("energy_mae", [6.2], model="third", regime="zero-shot"),
     )
     content = LeaderboardContent.read(rows)
     assert content.board.loc[content.board["metric"] == "energy_mae", "rank"].tolist() == [1, 1, 2]

@@ -15,7 +15,7 @@ ROUNDING = 1e-9
 
 
 class Mean(NamedTuple):
-    """A mean, the square of its standard error, and that one's degrees of freedom; both are 0 for one value."""
+    """A mean, the square of its standard error, and that one's degrees of freedom; both are 0 for an exact value."""
 
     value: float
     squared_error: float
@@ -36,13 +36,18 @@ class Places(NamedTuple):
     worst: int
 
 
-def places(samples: Sequence[Sequence[float]]) -> list[Places]:
+def places(samples: Sequence[Sequence[float]], trained: Sequence[bool]) -> list[Places]:
     """Give each entry its places; ``samples`` are its values, one a seed, and lower is better.
 
     ``best`` is one more than the number of entries that are better beyond the noise, ``worst`` counts all that are not
-    worse beyond it.
+    worse beyond it. One value is exact, but one of an entry that was ``trained`` has the relative noise of the samples
+    of several that were trained too, pooled, if there are any.
     """
-    means = [Mean.of(sample) for sample in samples]
+    pooled, freedom = _pooled([sample for sample, noisy in zip(samples, trained, strict=True) if noisy])
+    means = [
+        Mean(sample[0], pooled * sample[0] ** 2, freedom) if len(sample) == 1 and noisy else Mean.of(sample)
+        for sample, noisy in zip(samples, trained, strict=True)
+    ]
     found = []
     for mean in means:
         told_apart = [other for other in means if differ(mean, other)]
@@ -51,10 +56,20 @@ def places(samples: Sequence[Sequence[float]]) -> list[Places]:
     return found
 
 
+def _pooled(samples: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """The variance over the squared mean of samples of several values, pooled by degrees of freedom, and their sum."""
+    several = [sample for sample in samples if len(sample) > 1 and statistics.fmean(sample)]
+    freedom = sum(len(sample) - 1 for sample in several)
+    if not freedom:
+        return 0.0, 0
+    weighted = ((len(sample) - 1) * statistics.variance(sample) / statistics.fmean(sample) ** 2 for sample in several)
+    return sum(weighted) / freedom, freedom
+
+
 def differ(first: Mean, second: Mean) -> bool:
     """Whether two means differ beyond the noise: Welch's t-test (Biometrika 34, 28 (1947)), two-sided, at 95 %.
 
-    One value has no known noise and counts as exact; two of them differ unless they are equal up to rounding.
+    Two exact values differ unless they are equal up to rounding.
     """
     from scipy.special import stdtrit
 

@@ -71,8 +71,9 @@ def leaderboard_notes(content: LeaderboardContent) -> list[Note]:
             "Rank",
             f"# is the place among the entries of the dataset{f' of the same {apart}' if apart else ''}: a range is "
             "from the best to the worst place that the noise leaves open, and marks a tie. Two entries tie unless "
-            "their means differ by Welch's t-test at 95 %. An entry with one value counts as exact there, which is "
-            "too sure where ± ? stands. Slopes and cosines are ranked by their distance to 1.",
+            "their means differ by Welch's t-test at 95 %. A training with ± ? is given the relative spread of those "
+            "with several seeds, pooled; where there are none it counts as exact, which is too sure. "
+            "Slopes and cosines are ranked by their distance to 1.",
         ),
         Note(
             "Failed cells",
