@@ -6,6 +6,7 @@ import copy
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from uniscreen.errors import InputError, IsolatedAtomsError, UnsupportedElementError
-from uniscreen.potentials.committee import Committee, spread
+from uniscreen.potentials.committee import Committee, _require_comparable, spread
 from uniscreen.potentials.testing import checks
 from uniscreen.relaxation.inflight import relax
 from uniscreen.relaxation.result import RelaxationSettings
@@ -49,6 +50,13 @@ def test_contract(check: Check, committee: Committee) -> None:
 
 def test_its_fine_tuning_has_seen_what_that_of_any_member_has(members: list[Potential]) -> None:
     assert Committee(members).card.tuned_elements == frozenset()
+
+
+def test_members_count_their_energies_from_the_same_reference_energies(members: list[Potential]) -> None:
+    base = members[0]
+    tuned = SimpleNamespace(card=replace(base.card, reference_shifts=(("Na", 0.3),)), device=base.device)
+    with pytest.raises(InputError, match="count their energies from other reference energies"):
+        _require_comparable(base, tuned)
     tuned = []
     for member, elements in zip(members, ({"Si"}, {"Si", "Ge"}), strict=True):
         other = copy.copy(member)

@@ -15,6 +15,7 @@ from ase import Atoms
 from ase.build import bulk
 from deadly_source import DeadlySource
 
+from toy_card import toy_card
 from toy_potentials import LennardJones
 from uniscreen.errors import UniscreenError
 from uniscreen.screening.desks import assistants_beside
@@ -54,7 +55,8 @@ def evaluated(
 
 @pytest.mark.parametrize(("limit", "prescreen"), [(None, False), (250.0, True)])
 def test_the_records_are_those_of_casework_in_one_process(limit, prescreen):
-    watcher = StopRule(0.1, ReferenceSet.from_elements("PBE"), raw=True, way=0.5, n_finished=100) if prescreen else None
+    rule = StopRule(0.1, ReferenceSet.from_elements("PBE"), card=toy_card({"Al"}), way=0.5, n_finished=100)
+    watcher = rule if prescreen else None
     candidates = candidates_from_structures(STRUCTURES)
     alone = evaluated(candidates, 0, limit, watcher)
     helped = evaluated(candidates, 2, limit, watcher)

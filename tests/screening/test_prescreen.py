@@ -77,7 +77,7 @@ def test_too_small_a_pilot_stops_nothing():
 
 
 def test_what_can_still_come_to_within_the_limit_goes_on():
-    rule = StopRule(keep_below=0.1, references=ELEMENTS, raw=False, way=0.5, n_finished=100)
+    rule = StopRule(keep_below=0.1, references=ELEMENTS, card=CHGNET, way=0.5, n_finished=100)
     rule.begin(3, rule.outlook(bulk("Al") * (1, 1, 2)))
     on_hull = 2 * ELEMENTS.terminals["Al"].energy
     assert rule.watch(3, 0, on_hull + 2 * 0.599, 1.0) == ""
@@ -92,7 +92,7 @@ def test_what_can_still_come_to_within_the_limit_goes_on():
 
 def test_what_has_no_hull_is_not_stopped():
     references = replace(ELEMENTS, entries=tuple(e for e in ELEMENTS.entries if e.entry_id != "element-Cl"))
-    rule = StopRule(keep_below=0.0, references=references, raw=False, way=0.0, n_finished=100)
+    rule = StopRule(keep_below=0.0, references=references, card=CHGNET, way=0.0, n_finished=100)
     rule.begin(0, rule.outlook(bulk("NaCl", "rocksalt", a=5.6)))
     assert rule.watch(0, 0, 1e6, 1.0) == ""
     rule.end(0)
@@ -102,9 +102,26 @@ def test_raw_energies_are_corrected_before_they_meet_the_hull():
     oxide = bulk("MgO", "rocksalt", a=4.2)
     correction = correction_of(oxide, 0.0).total
     assert correction < -0.5
-    rule = StopRule(keep_below=0.0, references=ELEMENTS, raw=True, way=0.0, n_finished=100)
+    rule = StopRule(
+        keep_below=0.0, references=ELEMENTS, card=replace(CHGNET, energy_convention="raw"), way=0.0, n_finished=100
+    )
     rule.begin(0, rule.outlook(oxide))
     at_hull = sum(ELEMENTS.terminals[element].energy for element in ("Mg", "O")) - correction
+    assert rule.watch(0, 0, at_hull - 1e-6, 1.0) == ""
+    assert rule.watch(0, 0, at_hull + 1e-6, 1.0)
+
+
+def test_reference_energies_of_a_fine_tuning_are_taken_off_before_the_hull():
+    oxide = bulk("MgO", "rocksalt", a=4.2)
+    rule = StopRule(
+        keep_below=0.0,
+        references=ELEMENTS,
+        card=replace(CHGNET, reference_shifts=(("O", 300.0),)),
+        way=0.0,
+        n_finished=100,
+    )
+    rule.begin(0, rule.outlook(oxide))
+    at_hull = sum(ELEMENTS.terminals[element].energy for element in ("Mg", "O")) + 300.0
     assert rule.watch(0, 0, at_hull - 1e-6, 1.0) == ""
     assert rule.watch(0, 0, at_hull + 1e-6, 1.0)
 

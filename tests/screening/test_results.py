@@ -112,6 +112,25 @@ def test_elements_that_a_fine_tuning_never_saw_are_flagged():
     assert set(table_of(*records)["flags"]) == {""}
 
 
+@pytest.mark.parametrize("convention", ["MP2020-corrected", "raw"])
+def test_reference_energies_of_a_fine_tuning_are_taken_off_again(convention):
+    """Sodium chloride and sodium, 300 and 7 eV an atom up by the other code, are where the base has them."""
+    base = replace(CARD, energy_convention=convention)
+    tuned = replace(base, reference_shifts=(("Cl", 300.0), ("Na", 7.0)))
+    usual = made(0, "NaCl", -2.0), made(1, "MgO", -1.0), made(2, "Na", 0.0)
+    moved = replace(usual[0], energy=usual[0].energy + 307), usual[1], replace(usual[2], energy=usual[2].energy + 7)
+    found, expected = (
+        table_of(*records, card=card).set_index("id") for records, card in ((moved, tuned), (usual, base))
+    )
+    for column in ("corrected_energy", "formation_energy", "e_above_hull"):
+        name = f"{column}_eV_per_atom"
+        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-9)
+    taken = found["correction_reference_energies_eV_per_atom"]
+    assert taken.to_dict() == {"c0": -153.5, "c1": 0.0, "c2": -7.0}
+    assert found.loc["c0", "energy_eV_per_atom"] == pytest.approx(expected.loc["c0", "energy_eV_per_atom"] + 153.5)
+    assert list(found["flags"]) == list(expected["flags"])
+
+
 def test_far_below_a_fixed_hull_is_flagged():
     fixed = Competition(ReferenceSet.from_elements("PBE"), among_candidates=False)
     assert table_of(made(0, "NaCl", -0.09), against=fixed)["flags"].tolist() == [""]

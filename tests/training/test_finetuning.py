@@ -85,6 +85,7 @@ def test_the_folder_is_a_potential_that_gives_the_predictions_in_it(run, frames)
     tuned = load_potential(str(folder), device="cpu")
     assert tuned.card.base == MODEL
     assert tuned.card.tuned_elements == {"Na", "Cl"}
+    assert dict(tuned.card.reference_shifts) == pytest.approx(summary["reference_energy_shifts_eV_per_atom"])
     table = pd.read_csv(folder / "predictions.csv").query("set == 'test'")
     results = tuned.evaluate(read(frames["test"], ":"), batch_size=4)
     np.testing.assert_allclose(table["energy_trained_eV"], [r.energy for r in results], rtol=0, atol=1e-9)

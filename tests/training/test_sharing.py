@@ -58,6 +58,12 @@ def test_the_weights_do_not_depend_on_the_number_of_processes(train, tmp_path, s
     assert (none, two) == (0, 2)
     assert not children()
     assert all(torch.equal(alone[name], shared[name]) for name in alone)
+    card = load_potential(str(tmp_path / "1"), device="cpu").card
+    if strategy["kind"] == "scratch":  # its energies are counted as those of no functional that there are references of
+        assert (card.functional, card.reference_shifts) == ("unknown", ())
+    else:
+        assert card.functional == "PBE"
+        assert card.reference_shifts
 
 
 @pytest.mark.slow

@@ -36,6 +36,8 @@ class ModelCard:
     ``species`` are the elements in the order in which the weights number them, of a model that does not tell.
     ``base`` is the model that the weights were trained from, for those that this program trained, and
     ``tuned_elements`` the chemical symbols in the data that they were trained further on; ``elements`` stay the base's.
+    ``reference_shifts`` are what that added to the base's reference energies, as symbols with eV an atom: without it
+    its energies are counted as ``functional`` and ``energy_convention`` say.
     """
 
     name: str
@@ -60,6 +62,7 @@ class ModelCard:
     base: str = ""
     tuned_elements: frozenset[str] = frozenset()
     species: tuple[str, ...] = ()
+    reference_shifts: tuple[tuple[str, float], ...] = ()
 
     @property
     def is_fetchable(self) -> bool:
@@ -69,7 +72,12 @@ class ModelCard:
     def as_dict(self) -> dict[str, Any]:
         """The card as plain values: sets of symbols are sorted lists."""
         sets = {"elements": sorted(self.elements), "tuned_elements": sorted(self.tuned_elements)}
-        return asdict(self) | sets | {"aliases": list(self.aliases)}
+        return asdict(self) | sets | {"aliases": list(self.aliases), "reference_shifts": dict(self.reference_shifts)}
+
+    def shifted_by(self, shifts: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+        """The ``reference_shifts`` once more ``shifts`` were added to the reference energies."""
+        own = dict(self.reference_shifts)
+        return tuple(sorted((own | {symbol: own.get(symbol, 0.0) + shift for symbol, shift in shifts.items()}).items()))
 
     def unsupported_elements(self, numbers: np.ndarray) -> list[str]:
         """Chemical symbols among the atomic numbers that the model was not trained on, sorted."""

@@ -137,6 +137,12 @@ def _require_comparable(first: Potential, other: Potential) -> None:
                 "nothing. Expected members of one functional and one energy convention; models of different "
                 "conventions can screen together: uniscreen screen --model A --model B."
             )
+    if first.card.reference_shifts != other.card.reference_shifts:
+        raise InputError(
+            f"{first.card.name} and {other.card.name} count their energies from other reference energies (fine-tuning "
+            "moved them), so that the mean means nothing. Expected members of one fine-tuning; they can screen "
+            "together: uniscreen screen --model A --model B."
+        )
     if first.device != other.device:
         raise InputError(
             f"{first.card.name} is on {first.device} and {other.card.name} on {other.device}; load both on one device."

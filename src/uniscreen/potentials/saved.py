@@ -101,6 +101,7 @@ def read_card(folder: Path) -> ModelCard:
             "elements": frozenset(fields["elements"]),
             "tuned_elements": frozenset(fields.get("tuned_elements", ())),
             "species": tuple(fields.get("species", ())),
+            "reference_shifts": tuple(fields.get("reference_shifts", {}).items()),
         }
         card = ModelCard(**fields | sets | {"aliases": ()})
     except (KeyError, TypeError) as error:

@@ -203,7 +203,10 @@ def _negative(results: ScreenResults) -> str:
 def _corrections(results: ScreenResults) -> str:
     model, references = results.section("model"), results.section("references")
     functional = model.get("functional") or "an unstated functional"
-    corrected = int((results.ok["correction_eV_per_atom"].fillna(0) != 0).sum())
+    corrections = results.ok["correction_eV_per_atom"].fillna(0)
+    if shifts := model.get("reference_shifts"):
+        corrections = corrections - results.ok.get("correction_reference_energies_eV_per_atom", 0.0)
+    corrected = int((corrections.abs() > 1e-9).sum())
     if model.get("energy_convention") == "MP2020-corrected":
         how = (
             "Its training labels already carried the Materials Project's corrections (MP2020), so they are in "
@@ -216,6 +219,11 @@ def _corrections(results: ScreenResults) -> str:
         )
     else:
         how = "It predicts raw DFT energies, and none was changed by a correction."
+    if shifts:
+        how += (
+            f" Its fine-tuning moved the reference energies of {', '.join(shifts)} to those of its data, which no "
+            "reference has: that is taken off again (correction_reference_energies_eV_per_atom)."
+        )
     scheme = references.get("scheme")
     hull = f" The references are {references.get('functional') or 'of an unstated functional'} (corrections: {scheme})."
     return f"{_model(results)} reproduces {functional} energies, with that functional's own errors. {how}" + (

@@ -44,15 +44,21 @@ SELF_CONSISTENT_TYPES = {
 }
 """Those of a screen whose references were evaluated with the model too."""
 
+REFERENCE_ENERGIES = "reference energies"
+"""The name of the adjustment that takes off what a fine-tuning added to the reference energies."""
+
 _ADJUSTMENT = re.compile(r"MP2020 (?:GGA/GGA\+U )?(anion|mixing) correction \((\w+)\)")
-_CORRECTION_COLUMN = re.compile(r"correction_(anion|mixing)_\w+_eV_per_atom")
+_CORRECTION_COLUMN = re.compile(r"correction_(reference_energies|(anion|mixing)_\w+)_eV_per_atom")
 
 
 def correction_column(adjustment: str) -> str:
     """The column of one named adjustment: ``correction_anion_oxide_eV_per_atom``, ``correction_mixing_Co_eV_per_atom``.
 
-    ``adjustment`` is pymatgen's name: ``MP2020 anion correction (oxide)``, ``MP2020 GGA/GGA+U mixing correction (Co)``.
+    ``adjustment`` is pymatgen's name: ``MP2020 anion correction (oxide)``, ``MP2020 GGA/GGA+U mixing correction (Co)``;
+    or that of REFERENCE_ENERGIES.
     """
+    if adjustment == REFERENCE_ENERGIES:
+        return "correction_reference_energies_eV_per_atom"
     match = _ADJUSTMENT.fullmatch(adjustment)
     assert match is not None, adjustment
     return f"correction_{match[1]}_{match[2]}_eV_per_atom"

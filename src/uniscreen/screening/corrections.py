@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from uniscreen.screening.columns import REFERENCE_ENERGIES
 from uniscreen.thermodynamics import Correction, CorrectionScheme, mp2020_correction
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ase import Atoms
 
     from uniscreen.potentials.cards import ModelCard
@@ -35,20 +38,38 @@ def correction_of(atoms: Atoms, energy: float) -> Correction:
     return mp2020_correction(AseAtomsAdaptor.get_structure(atoms), energy)
 
 
+def reference_energies(numbers: Iterable[int], card: ModelCard) -> dict[str, float]:
+    """What takes off the reference energies that a fine-tuning added for atoms of these numbers, eV; empty without.
+
+    They are those of the labels' code and settings, from which no reference counts its energies: what is left is
+    counted as the base's energies are, which are compared with references.
+    """
+    from ase.data import chemical_symbols
+
+    shifts = dict(card.reference_shifts)
+    total = sum(shifts.get(chemical_symbols[number], 0.0) for number in numbers)
+    return {REFERENCE_ENERGIES: -total} if shifts else {}
+
+
 def applied_correction(record: Record, card: ModelCard) -> Correction:
-    """The correction to add to the model's energy of an evaluated record: none where the energies hold it already."""
-    if required_correction(card) is CorrectionScheme.NONE:
-        return Correction({}, {})
-    assert record.correction is not None
-    return record.correction
+    """The correction to add to the model's energy of an evaluated record, if any.
+
+    That of MP2020 where its energies do not hold it already, and what takes a fine-tuning's reference energies off.
+    """
+    return _with_reference_energies(record, card, record.correction)
 
 
 def unrelaxed_correction(record: Record, card: ModelCard) -> Correction:
     """The correction that the structure would have had as it was given."""
+    return _with_reference_energies(record, card, record.initial_correction)
+
+
+def _with_reference_energies(record: Record, card: ModelCard, of_structure: Correction | None) -> Correction:
+    shifts = reference_energies(record.crystal.numbers, card) if record.crystal is not None else {}
     if required_correction(card) is CorrectionScheme.NONE:
-        return Correction({}, {})
-    assert record.initial_correction is not None
-    return record.initial_correction
+        return Correction(shifts, {})
+    assert of_structure is not None
+    return Correction({**of_structure.adjustments, **shifts}, of_structure.uncertainties)
 
 
 def class_changed(record: Record, card: ModelCard) -> bool:

@@ -22,6 +22,7 @@ import numpy as np
 from uniscreen.screening.corrections import (
     applied_correction,
     correction_of,
+    reference_energies,
     required_correction,
     unrelaxed_correction,
 )
@@ -97,12 +98,12 @@ class StopRule(Watcher):
     """Stops a relaxation once ``keep_below`` (eV/atom above the hull of the ``references``) is out of its reach.
 
     ``way`` (Å) times the largest force left (eV/Å) is the most that a candidate is expected to gain, eV/atom, as
-    ``n_finished`` relaxations of the pilot have shown; ``raw``: the model's energies call for MP2020 corrections.
+    ``n_finished`` relaxations of the pilot have shown. ``card`` is that of the model.
     """
 
     keep_below: float
     references: ReferenceSet
-    raw: bool
+    card: ModelCard
     way: float
     n_finished: int
     offsets: dict[int, tuple[int, float]] = field(default_factory=dict)
@@ -117,7 +118,7 @@ class StopRule(Watcher):
         ways = [longest_way(record, card) for record in pilot if record.steps and record.status in EVALUATED]
         enough = len(ways) >= LEAST_FINISHED
         way = float(np.quantile(ways, QUANTILE, method="higher")) if enough else math.inf
-        return cls(keep_below, references, required_correction(card) is CorrectionScheme.MP2020, way, len(ways))
+        return cls(keep_below, references, card, way, len(ways))
 
     def outlook(self, atoms: Atoms) -> tuple[int, float] | None:
         """The candidate's number of atoms and its offset, by the hull at its composition; None without a hull there."""
@@ -125,7 +126,9 @@ class StopRule(Watcher):
         on_hull = self._hull.energy_per_atom({symbol: float(n) for symbol, n in counts.items()})
         if on_hull is None:
             return None
-        correction = correction_of(atoms, 0.0).total if self.raw else 0.0
+        correction = sum(reference_energies(atoms.numbers, self.card).values())
+        if required_correction(self.card) is CorrectionScheme.MP2020:
+            correction += correction_of(atoms, 0.0).total
         return len(atoms), correction / len(atoms) - on_hull
 
     def begin(self, key: int, outlook: tuple[int, float] | None) -> None:

@@ -70,5 +70,10 @@ def adapted(assignment: Assignment) -> TrainablePotential:
         )
     energies = potential.reference_energies
     potential.reference_energies = {symbol: energies[symbol] + shift for symbol, shift in shifts.items()}
-    potential.card = replace(potential.card, tuned_elements=assignment.elements)
+    card = replace(potential.card, tuned_elements=assignment.elements)
+    if isinstance(assignment.recipe.strategy, Scratch):  # nothing is left of how the base counted its energies
+        card = replace(card, functional="unknown", energy_convention="raw", reference_shifts=())
+    else:
+        card = replace(card, reference_shifts=card.shifted_by(shifts))
+    potential.card = card
     return potential
