@@ -336,6 +336,27 @@ def test_a_run_is_not_continued_with_other_replayed_crystals(frames, tmp_path):
         finetune(chosen, tmp_path / "run", device="cpu")
 
 
+def test_a_run_replaces_no_files_of_others(frames, tmp_path):
+    """As where a recipe and notes of its user lie."""
+    (tmp_path / "recipe.yaml").write_text("model: chgnet-0.3.0  # mine\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"holds recipe.yaml, but no fine-tuning, and a run there would replace it"):
+        finetune(recipe(frames), tmp_path, device="cpu")
+    assert (tmp_path / "recipe.yaml").read_text(encoding="utf-8") == "model: chgnet-0.3.0  # mine\n"
+
+
+def test_frames_that_validate_and_train_are_told(frames):
+    twice = frames | {"validation": frames["train"]}
+    count = len(read(frames["train"], ":"))
+    note = f"{count} of {count} frames that validate are also among those that train"
+    assert note in plan(recipe(twice), device="cpu").note
+
+
+def test_a_name_of_a_label_that_no_frame_has_is_told(frames):
+    for key in ("stress_key", "group_key"):
+        with pytest.raises(InputError, match="no frame has dft_typo, which was given as the name of a label"):
+            plan(recipe(frames | {key: "dft_typo"}), device="cpu")
+
+
 def test_restart_clears_a_fine_tuning_and_nothing_else(frames, tmp_path):
     chosen, folder = recipe(frames, optimiser={"epochs": 1}), tmp_path / "run"
     (folder / "members").mkdir(parents=True)
@@ -344,7 +365,7 @@ def test_restart_clears_a_fine_tuning_and_nothing_else(frames, tmp_path):
         finetune(chosen, folder, device="cpu", restart=True)
     assert (folder / "members" / "alice.txt").exists()
     (folder / "manifest.json").write_text('{"input_sha256": "of a screen"}', encoding="utf-8")
-    with pytest.raises(InputError, match="no fine-tuning, so --restart clears nothing"):
+    with pytest.raises(InputError, match="no fine-tuning, and a run there would replace it"):
         finetune(chosen, folder, device="cpu", restart=True)
     (folder / "manifest.json").write_text('{"recipe": {}}', encoding="utf-8")
     assert finetune(chosen, folder, device="cpu", restart=True)["epochs"] == [1]

@@ -155,6 +155,7 @@ def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
     assert section.train is not None
     data = DataSection.model_validate(section.model_dump(include=set(DataSection.model_fields)))
     train = read_labelled(section.train, section.conventions)
+    train.require_named()
     others = {f"elsewhere.{label}": read_labelled(path).sha256 for label, path in section.elsewhere.items()}
     if section.properties is not None:
         asked = read_properties(section.properties)

@@ -64,6 +64,7 @@ def inspect(
     from uniscreen.training.inspection import inspect_data
 
     found = read_labelled(file, LabelConventions(**conventions))
+    found.require_named()
     potential = None
     if model is not None:
         import torch

@@ -70,6 +70,13 @@ class TrainingData:
         known = {label.geometry for label in self.known.labels}
         return sum(label.geometry in known for label in self.test.labels)
 
+    @property
+    def n_validation_known(self) -> int:
+        """How many frames that validate are the same structures as some that train (in the first split)."""
+        split = self.splits[0]
+        train = {self.known.labels[place].geometry for place in split.train}
+        return sum(self.known.labels[place].geometry in train for place in split.validation)
+
     def notes(self, *, refit: bool) -> str:
         """What to know about the frames' parts, if anything; with ``refit`` those that validate are trained on too."""
         found = [] if refit or not self.note else [self.note]
@@ -77,6 +84,11 @@ class TrainingData:
             found.append(
                 f"{self.n_test_known} of {len(self.test)} test frames are also among those that train or validate: "
                 "errors there say nothing of new structures."
+            )
+        if self.n_validation_known:
+            found.append(
+                f"{self.n_validation_known} of {len(self.splits[0].validation)} frames that validate are also among "
+                "those that train: their errors, and the epoch chosen by them, say nothing of new structures."
             )
         return " ".join(found)
 
@@ -92,6 +104,7 @@ def read_data(section: DataSection, potential: Potential) -> TrainingData:
         raise InputError("The recipe names no training data. Give data.train in it, or --train FILE.")
     files = {"train": section.train, "validation": section.validation, "test": section.test}
     read = {name: read_labelled(path, section.conventions) for name, path in files.items() if path is not None}
+    read["train"].require_named()
     left_out: list[str] = []
     frames = {name: _evaluated(potential, data, left_out) for name, data in read.items()}
     train = frames["train"]

@@ -24,7 +24,7 @@ from uniscreen.training.reference_energies import isolated_atom_shifts, residual
 from uniscreen.training.replay import pseudolabelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from uniscreen.potentials.loading import Device
     from uniscreen.structures.labels import LabelledStructure
@@ -130,7 +130,8 @@ def finetune(
     member, and ``on_check`` of every check of the trained potential that begins.
 
     Raises:
-        InputError: what ``prepare`` raises, or ``out`` is the model that is trained.
+        InputError: what ``prepare`` raises, ``out`` is the model that is trained, or it holds other files of the names
+            that a run writes.
         ResumeError: ``out`` holds a run of another recipe or other data.
     """
     out = out if out is not None else usual_folder(recipe)
@@ -140,8 +141,9 @@ def finetune(
     prepared = prepare(recipe, device=device, trust_model_file=trust_model_file)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock", out):
+        left = _left_by_a_run(out)
         if restart:
-            _clear(out)
+            _remove(left)
         keep_manifest(out / outputs.MANIFEST, outputs.manifest(prepared))
         (out / outputs.RECIPE).write_text(recipe.as_yaml(), encoding="utf-8")
         done = outputs.read_summary(out)
@@ -187,8 +189,8 @@ def usual_folder(recipe: Recipe) -> Path:
     return Path("runs") / f"{data}-{Path(recipe.model).name.replace(':', '-')}"
 
 
-def _clear(folder: Path) -> None:
-    """Remove what an earlier run left, its manifest last: what is cleared only in part is still known for that run's.
+def _left_by_a_run(folder: Path) -> list[Path]:
+    """What an earlier run left, its manifest last: what is removed only in part is still known for that run's.
 
     Raises:
         InputError: there are files of the names of ours, but they are not a fine-tuning's.
@@ -197,8 +199,12 @@ def _clear(folder: Path) -> None:
     left = [path for name in names if (path := folder / name).exists()]
     if left and not outputs.is_run(folder):
         raise InputError(
-            f"{folder} holds {left[0].name}, but no fine-tuning, so --restart clears nothing. Give another --out."
+            f"{folder} holds {left[-1].name}, but no fine-tuning, and a run there would replace it. Give another --out."
         )
+    return left
+
+
+def _remove(left: Sequence[Path]) -> None:
     for path in left:
         if path.is_dir():
             shutil.rmtree(path)

@@ -118,12 +118,12 @@ def unlike_the_others(structures: Sequence[LabelledStructure], found: Split) -> 
 
 
 def _stretches(structures: Sequence[LabelledStructure], validation: float) -> Split:
-    """Hold out the end of every group; the shares are rounded such that the number held out in all is right."""
+    """Hold out the end of every group, never all of it; shares are rounded such that the number held out is right."""
     held: list[int] = []
     seen = 0
     for group in sorted(_members(structures, "group").values(), key=len):
         seen += len(group)
-        n_held = round(validation * seen) - len(held)
+        n_held = min(round(validation * seen) - len(held), len(group) - 1)
         held += group[len(group) - n_held :] if n_held > 0 else []
     if not held or len(held) == len(structures):
         raise InputError(

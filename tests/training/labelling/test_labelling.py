@@ -47,6 +47,18 @@ def settings(name="emt", **parameters):
     return LabelSettings(calculator=calculator, parameters=parameters, environment={"PYTHONPATH": str(HERE)})
 
 
+def test_no_file_of_others_is_replaced(copper, tmp_path):
+    before = copper.read_bytes()
+    with pytest.raises(InputError, match=r"cu.extxyz is among the structures to label"):
+        run_labelling(copper, settings(), copper)
+    precious = tmp_path / "precious.extxyz"
+    precious.write_text("labels of another code", encoding="utf-8")
+    with pytest.raises(InputError, match="is there, and this labelling did not write it"):
+        run_labelling(copper, settings(), precious)
+    assert copper.read_bytes() == before
+    assert precious.read_text(encoding="utf-8") == "labels of another code"
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_labels_are_those_of_the_calculator(copper, tmp_path, workers):
     run = run_labelling(copper, settings(), tmp_path / "out.extxyz", workers=workers)

@@ -37,7 +37,8 @@ KINDS = (
 class LabelledData:
     """Labelled structures in the order of the file, and what was left out and why.
 
-    ``conventions`` are those in which the first frame was read; ``sha256`` is of the input.
+    ``conventions`` are those in which the first frame was read; ``sha256`` is of the input. ``absent`` are the names
+    that were given for stresses or groups and that no frame has.
     """
 
     structures: tuple[LabelledStructure, ...]
@@ -45,6 +46,15 @@ class LabelledData:
     conventions: LabelConventions
     sha256: str
     name: str
+    absent: tuple[str, ...] = ()
+
+    def require_named(self) -> None:
+        """Raise an InputError if a name that was given for a label is that of nothing in any frame."""
+        if self.absent:
+            raise InputError(
+                f"{self.name}: no frame has {' or '.join(self.absent)}, which was given as the name of a label. Leave "
+                "it out for the usual names, or give another."
+            )
 
 
 def read_labelled(path: Path, conventions: LabelConventions | None = None) -> LabelledData:
@@ -65,6 +75,7 @@ def read_labelled(path: Path, conventions: LabelConventions | None = None) -> La
     files = _files(path) if path.is_dir() else [path]
     digest = hashlib.sha256()
     structures: list[LabelledStructure] = []
+    grouped = False
     left_out: list[str] = []
     conventions = given
     for file in files:
@@ -82,6 +93,7 @@ def read_labelled(path: Path, conventions: LabelConventions | None = None) -> La
             left_out.append(str(error).removeprefix(f"{path}/"))
             continue
         conventions = conventions if structures else used
+        grouped = grouped or any(one.group is not None for one in found)
         found = [replace(one, group=one.group or name, place=f"{name}, {one.place}") for one in found]
         skipped = [f"{name}, {reason}" for reason in skipped]
         if not found and not skipped:
@@ -91,7 +103,10 @@ def read_labelled(path: Path, conventions: LabelConventions | None = None) -> La
     if not structures:
         reason = f" Left out: {left_out[0]}" if left_out else ""
         raise InputError(f"{path} holds no labelled structure.{reason}")
-    return LabelledData(tuple(structures), tuple(left_out), conventions, digest.hexdigest(), path.name)
+    grouped = grouped or (not path.is_dir() and any(one.group is not None for one in structures))
+    there = {given.stress_key: any(one.stress is not None for one in structures), given.group_key: grouped}
+    absent = tuple(name for name, found in there.items() if name is not None and not found)
+    return LabelledData(tuple(structures), tuple(left_out), conventions, digest.hexdigest(), path.name, absent)
 
 
 def _read(

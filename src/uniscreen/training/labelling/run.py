@@ -70,10 +70,14 @@ def run_labelling(
         raise InputError(f"--out is {out}, expected a name that ends in .extxyz.")
     if out.is_dir():
         raise InputError(f"--out {out} is a folder, expected a file to write.")
+    folder = out.with_name(f"{out.stem}-label").resolve()
+    if out.resolve() == structures.resolve() or out.resolve().parent == structures.resolve():
+        raise InputError(f"--out {out} is among the structures to label, or would be. Give another place.")
+    if out.exists() and not (folder / "manifest.json").exists():
+        raise InputError(f"--out {out} is there, and this labelling did not write it. Give another name, or move it.")
     if python is not None and python.is_file():
         python = python.absolute()  # the workers have folders of their own; a bare name is looked for in PATH
     table = read_candidates(structures)
-    folder = out.with_name(f"{out.stem}-label").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     lock = locked(folder / "lock", folder)
     try:
