@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from uniscreen.errors import InputError
-from uniscreen.structures.labels import read_labelled
+from uniscreen.structures.labels import labelled_extxyz, read_labelled
 from uniscreen.structures.labels.labelled import ASE_CONVENTIONS, LabelConventions
-from uniscreen.training.data_checks import check_conventions, require_agreement
+from uniscreen.training.data_checks import check_conventions, check_data, require_agreement
 from uniscreen.training.predictions import predict
 
 KBAR = 1602.1766208
@@ -126,6 +126,45 @@ def test_a_disagreement_ends_with_what_was_seen_and_what_to_do(loaded, labelled)
     findings = check_conventions(structures, predict(potential, structures), ASE_CONVENTIONS)
     with pytest.raises(InputError, match=r"x: stresses are 1.6e\+03 times the .*Set data: {stress_unit: kbar}"):
         require_agreement(findings, "x")
+
+
+@pytest.mark.parametrize("unit", ["eV/A^3", "GPa", "kbar"])
+def test_relaxed_structures_are_not_taken_for_another_unit(unit, loaded, labelled):
+    """What DFT leaves of forces and stresses there is noise in the potential's, and 10 to 100 times smaller."""
+    potential, noise = loaded("chgnet-0.3.0"), np.random.default_rng(0)
+    structures = [
+        replace(
+            one,
+            forces=noise.normal(0, 0.01, one.forces.shape),
+            stress=(0.5 / KBAR) * (lambda a: a + a.T)(noise.normal(0, 1, (3, 3))),
+        )
+        for one in labelled(potential)
+    ]
+    assert disagreements(structures, potential, replace(ASE_CONVENTIONS, stress_unit=unit)) == []
+
+
+def test_some_labels_that_were_not_computed_are_told(loaded, labelled):
+    potential = loaded("chgnet-0.3.0")
+    structures = labelled(potential)
+    structures[-1] = replace(structures[-1], stress=0 * structures[-1].stress)
+    (finding,) = disagreements(structures, potential)
+    assert "stresses are exactly zero in 1 of" in finding.seen
+
+
+@pytest.mark.parametrize(("corruption", "fix"), [("GPa", "stress_unit: GPa"), ("gradients", "change their sign")])
+def test_one_file_of_several_that_is_wrong_is_named(corruption, fix, tmp_path, loaded, labelled):
+    potential, change = loaded("chgnet-0.3.0"), CORRUPTIONS[corruption][0]
+    frames = labelled(potential)
+    wrong = [replace(one, **change(one)) for one in frames[:3]]
+    for name, some in (("a", frames * 2), ("b", wrong)):
+        (tmp_path / f"{name}.extxyz").write_bytes(labelled_extxyz(some))
+    data = read_labelled(tmp_path)
+    findings = check_data(data, predict(potential, data.structures))
+    (finding,) = [one for one in findings if one.verdict == "disagrees"]
+    assert finding.seen.startswith("b.extxyz: ")
+    assert fix in finding.fix
+    with pytest.raises(InputError, match=r"data\.check_units=false trains on them as they are"):
+        require_agreement(findings, data.name)
 
 
 def test_too_little_to_tell_is_undecided(loaded, labelled):

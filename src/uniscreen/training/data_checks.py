@@ -2,12 +2,13 @@
 
 A universal potential is wrong by tens of percent (its forces are 0.5 to 0.9 of the true ones, as a rule), while a wrong
 unit is wrong by a factor of 10 or more and a wrong sign by its sign. So each check asks which of a few hypotheses the
-potential agrees with, by medians over frames, and says "undecided" where none is clearly better.
+potential agrees with, by medians over frames, and says "undecided" where none is clearly better. Labels that are
+smaller than the potential's may be those of structures that DFT has relaxed, and only noise in the potential's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from ase import units
 
 from uniscreen.errors import InputError
 from uniscreen.structures.labels.labelled import PER_EV_PER_CUBIC_ANGSTROM, VOIGT_INDICES
+from uniscreen.training.predictions import Predictions
 from uniscreen.training.reference_energies import fit_shifts, total_shift
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
-    from uniscreen.structures.labels import LabelConventions, LabelledStructure
-    from uniscreen.training.predictions import Predictions
+    from uniscreen.structures.labels import LabelConventions, LabelledData, LabelledStructure
 
     Array = NDArray[np.float64]
     Told = tuple[int | None, str]  # which of two hypotheses, and what was seen, with a place for the name of each
@@ -37,6 +38,10 @@ MIN_STRESS = 0.5 / EV_PER_CUBIC_ANGSTROM_TO_GPA
 
 MIN_FORCE = 0.1
 """eV/Å, root mean square over a frame: below it forces are no larger than what models get wrong."""
+
+ALIKE = 0.6
+"""Labels that deviate from the potential's by less of their size, apart from a factor, go together with them: a
+correlation of 0.8."""
 
 MIN_FRAMES = 3
 SIGN_SHARE = 0.8
@@ -73,6 +78,20 @@ class Finding:
     fix: str = ""
 
 
+def check_data(data: LabelledData, predictions: Predictions) -> list[Finding]:
+    """Compare labels with a potential's own: of all files together, then of each, where these found nothing wrong."""
+    findings = check_conventions(data.structures, predictions, data.conventions)
+    wrong = {finding.check for finding in findings if finding.verdict == "disagrees"}
+    for file in data.files if len(data.files) > 1 else ():
+        of_file = {place: predictions.results[place] for place in file.places if place in predictions.results}
+        findings += [
+            replace(finding, check=f"{finding.check}, {file.name}", seen=f"{file.name}: {finding.seen}")
+            for finding in check_conventions(data.structures, Predictions(of_file, {}), file.conventions)
+            if finding.verdict == "disagrees" and finding.check not in wrong
+        ]
+    return findings
+
+
 def check_conventions(
     structures: Sequence[LabelledStructure], predictions: Predictions, conventions: LabelConventions
 ) -> list[Finding]:
@@ -92,7 +111,7 @@ def require_agreement(findings: Sequence[Finding], name: str) -> None:
     """
     wrong = [f"{finding.seen}. {finding.fix}" for finding in findings if finding.verdict == "disagrees"]
     if wrong:
-        raise InputError(f"{name}: {' And '.join(wrong)}")
+        raise InputError(f"{name}: {' And '.join(wrong)} (data.check_units=false trains on them as they are.)")
 
 
 def check_energy(
@@ -156,7 +175,7 @@ def _rise(atoms: Sequence[Atoms], n: Array, energies: Array, model: Array) -> _R
     """How energies rise with the potential's, when a shift is taken off for each element."""
     x, y = _deviation(atoms, n, model), _deviation(atoms, n, energies)
     slope = float(np.vdot(x, y)) / max(float(np.vdot(x, x)), 1e-30)
-    return _Rise(slope, 1.0 - _relative(y, x) > 0.4)  # a correlation of more than 0.8
+    return _Rise(slope, _relative(y, x) < ALIKE)
 
 
 def _by_deviation(atoms: Sequence[Atoms], n: Array, hypotheses: tuple[Array, Array], model: Array) -> Told:
@@ -203,14 +222,16 @@ def check_forces(structures: Sequence[LabelledStructure], predictions: Predictio
     ratio = float(np.median([_rms(label) / _rms(model) for label, model in pairs]))
     share = float(np.mean([np.vdot(label, model) > 0 for label, model in pairs]))
     seen = f"forces are {ratio:.3g} times the potential's, with the same sign in {share:.0%} of {len(pairs)} frames"
-    if ratio == 0:
+    if n_zero := sum(not label.any() for label, _ in pairs):
+        seen = f"forces are exactly zero in {n_zero} of {len(pairs)} frames in which the potential has some"
         return Finding(check, "disagrees", seen, "They seem to stand for forces that were not computed.")
     if share < 1 - SIGN_SHARE:
         return Finding(check, "disagrees", seen, "They seem to be gradients: change their sign in the file.")
-    if not 0.1 < ratio < 10:
+    labels, models = (np.concatenate(each) for each in zip(*pairs, strict=True))
+    if ratio > 10 or (ratio < 0.1 and _relative(labels, models) < ALIKE):
         fix = "They seem to be in another unit (1 Ha/Bohr is 51.4 eV/Å, 1 Ry/Bohr 25.7): convert them in the file."
         return Finding(check, "disagrees", seen, fix)
-    return Finding(check, "agrees" if share > SIGN_SHARE else "undecided", seen)
+    return Finding(check, "agrees" if share > SIGN_SHARE and ratio > 0.1 else "undecided", seen)
 
 
 def check_stress(
@@ -234,14 +255,16 @@ def _unit_and_sign(check: str, labels: Array, model: Array, volumes: Array, give
     ratio = float(np.median(np.linalg.norm(labels, axis=(1, 2)) / np.linalg.norm(model, axis=(1, 2))))
     share = float(np.mean(np.einsum("nij,nij->n", labels, model) > 0))
     seen = f"stresses are {ratio:.3g} times the potential's, with the same sign in {share:.0%} of {len(labels)} frames"
-    if ratio == 0:
+    if n_zero := int(np.sum(~labels.any(axis=(1, 2)))):
+        seen = f"stresses are exactly zero in {n_zero} of {len(labels)} frames in which the potential has some"
         fix = "They seem to stand for stresses that were not computed: take them out of the file."
         return Finding(check, "disagrees", seen, fix)
     assert given.stress_unit is not None
     scale = PER_EV_PER_CUBIC_ANGSTROM[given.stress_unit] * ratio
     unit = min(PER_EV_PER_CUBIC_ANGSTROM, key=lambda name: abs(np.log(scale / PER_EV_PER_CUBIC_ANGSTROM[name])))
     wrong = []
-    if unit != given.stress_unit:
+    may_be_noise = ratio < 1 and _relative(labels, model) > ALIKE
+    if unit != given.stress_unit and not may_be_noise:
         wrong.append(f"stress_unit: {unit}")
     if share < 1 - SIGN_SHARE:
         flipped = "compression-positive" if given.stress_sign == "tension-positive" else "tension-positive"
@@ -251,7 +274,8 @@ def _unit_and_sign(check: str, labels: Array, model: Array, volumes: Array, give
         if abs(np.log(scale / np.median(volumes))) < np.log(2):
             fix += " Or they are virials in eV, of which the stress is minus one over the volume."
         return Finding(check, "disagrees", seen, fix)
-    return Finding(check, "agrees" if share > SIGN_SHARE else "undecided", seen)
+    agrees = share > SIGN_SHARE and unit == given.stress_unit
+    return Finding(check, "agrees" if agrees else "undecided", seen)
 
 
 def _order(labels: Array, model: Array, given: LabelConventions) -> Finding:

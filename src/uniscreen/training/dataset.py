@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from uniscreen.errors import InputError
 from uniscreen.structures.labels import read_labelled
-from uniscreen.training.data_checks import check_conventions, require_agreement
+from uniscreen.training.data_checks import check_data, require_agreement
 from uniscreen.training.predictions import Predictions, predict
 from uniscreen.training.splits import Split, k_folds, split, training_order, unlike_the_others
 
@@ -160,7 +160,9 @@ def _checked(frames: Frames, data: LabelledData) -> tuple[Finding, ...]:
     Raises:
         InputError: one disagrees.
     """
-    findings = check_conventions(frames.labels, Predictions(dict(enumerate(frames.pretrained)), {}), data.conventions)
+    place_of = {id(one): place for place, one in enumerate(data.structures)}
+    places = [place_of[id(one)] for one in frames.labels]
+    findings = check_data(data, Predictions(dict(zip(places, frames.pretrained, strict=True)), {}))
     require_agreement(findings, data.name)
     return tuple(findings)
 

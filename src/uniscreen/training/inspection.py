@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uniscreen.errors import InputError
-from uniscreen.training.data_checks import Finding, check_conventions
+from uniscreen.training.data_checks import Finding, check_data
 from uniscreen.training.errors import Errors
 from uniscreen.training.predictions import predict
 from uniscreen.training.reference_energies import fit_shifts, total_shift
@@ -167,7 +167,7 @@ def _distance(data: LabelledData, potential: Potential) -> tuple[dict[int, tuple
         shifts_eV_per_atom=shifts,
         farthest=tuple((pairs[k][0].place, float(rms[k])) for k in np.argsort(-rms)[:5]),
         refused=refused,
-        findings=tuple(check_conventions(data.structures, predictions, data.conventions)),
+        findings=tuple(check_data(data, predictions)),
     )
     by_frame = {
         place: (float(energy[k]), float(np.mean(np.abs(force[k])))) for k, place in enumerate(predictions.results)

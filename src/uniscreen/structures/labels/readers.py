@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from uniscreen.errors import InputError, InvalidStructureError, StructureError
 from uniscreen.structures.formats import without_gz
@@ -33,11 +33,20 @@ KINDS = (
 )
 
 
+class LabelledFile(NamedTuple):
+    """One of several files: the places of its structures, and the conventions in which its first frame was read."""
+
+    name: str
+    places: range
+    conventions: LabelConventions
+
+
 @dataclass(frozen=True)
 class LabelledData:
     """Labelled structures in the order of the file, and what was left out and why.
 
-    ``conventions`` are those in which the first frame was read; ``sha256`` is of the input. ``absent`` are the names
+    ``conventions`` are those in which the first frame was read; ``sha256`` is of the input; ``files`` are those of a
+    folder that have structures. ``absent`` are the names
     that were given for stresses or groups and that no frame has.
     """
 
@@ -47,6 +56,7 @@ class LabelledData:
     sha256: str
     name: str
     absent: tuple[str, ...] = ()
+    files: tuple[LabelledFile, ...] = ()
 
     def require_named(self) -> None:
         """Raise an InputError if a name that was given for a label is that of nothing in any frame."""
@@ -77,6 +87,7 @@ def read_labelled(path: Path, conventions: LabelConventions | None = None) -> La
     structures: list[LabelledStructure] = []
     grouped = False
     left_out: list[str] = []
+    read_files: list[LabelledFile] = []
     conventions = given
     for file in files:
         raw, data = input_bytes(file, KINDS)
@@ -98,6 +109,8 @@ def read_labelled(path: Path, conventions: LabelConventions | None = None) -> La
         skipped = [f"{name}, {reason}" for reason in skipped]
         if not found and not skipped:
             skipped = [f"{name} holds no labelled structure"]
+        if found:
+            read_files.append(LabelledFile(name, range(len(structures), len(structures) + len(found)), used))
         structures += found
         left_out += skipped
     if not structures:
@@ -106,7 +119,15 @@ def read_labelled(path: Path, conventions: LabelConventions | None = None) -> La
     grouped = grouped or (not path.is_dir() and any(one.group is not None for one in structures))
     there = {given.stress_key: any(one.stress is not None for one in structures), given.group_key: grouped}
     absent = tuple(name for name, found in there.items() if name is not None and not found)
-    return LabelledData(tuple(structures), tuple(left_out), conventions, digest.hexdigest(), path.name, absent)
+    return LabelledData(
+        structures=tuple(structures),
+        left_out=tuple(left_out),
+        conventions=conventions,
+        sha256=digest.hexdigest(),
+        name=path.name,
+        absent=absent,
+        files=tuple(read_files),
+    )
 
 
 def _read(
