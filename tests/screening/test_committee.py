@@ -154,7 +154,7 @@ def test_models_that_cannot_be_averaged_are_refused_before_anything_runs(table, 
     out = tmp_path / "run"
     with pytest.raises(ReferenceMismatchError, match=rf"{LEAD} gives PBE energies and chgnet-r2scan r2SCAN ones"):
         run_models(table, [LEAD, "chgnet-r2scan"], out=out)
-    with pytest.raises(InputError, match=rf"{LEAD} is given 2 times"):
+    with pytest.raises(InputError, match=rf"2 models are called {LEAD}, and columns go by that name"):
         run_models(table, ["chgnet", LEAD], out=out)
     with pytest.raises(InputError, match="--head PBE names an output of one model"):
         run_models(table, [LEAD, OTHER], out=out, head="PBE")

@@ -171,3 +171,15 @@ def test_csv_and_parquet_read_back(joined, tmp_path):
     read = pd.read_csv(io.BytesIO(csv_bytes(table)))
     assert list(read.columns) == list(table.columns)
     np.testing.assert_array_equal(read[f"e_above_hull_eV_per_atom:{THIRD}"], table[f"e_above_hull_eV_per_atom:{THIRD}"])
+
+
+def test_what_relaxations_end_apart_by_is_no_disagreement():
+    """Copies of one crystal, some of which come to lie 10 µeV/atom above the others."""
+    distances = {LEAD: (1e-5, -0.002), OTHER: (0.0, 0.002)}
+    tables = {
+        name: of_model(name, [("same", "ok", same, -1.0), ("apart", "ok", apart, -1.0)])
+        for name, (same, apart) in distances.items()
+    }
+    found = committee_table(tables).set_index("id")
+    assert found["stable_share"].to_dict() == {"same": 0.5, "apart": 0.5}
+    assert found["flags"].to_dict() == {"same": "", "apart": "models_disagree"}

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from ase.build import bulk
 
+from uniscreen.errors import InputError
 from uniscreen.potentials import find_card
 from uniscreen.screening.columns import COLUMN_TYPES
 from uniscreen.screening.competition import Competition, ModelReferences
@@ -16,6 +17,7 @@ from uniscreen.screening.corrections import correction_of, hull_scheme, required
 from uniscreen.screening.outputs import csv_bytes, write_outputs
 from uniscreen.screening.record import Crystal, Record
 from uniscreen.screening.results import results_table
+from uniscreen.screening.settings import ScreenSettings
 from uniscreen.thermodynamics import (
     CompetingEntry,
     Correction,
@@ -310,3 +312,18 @@ def test_no_candidate_at_all_could_be_evaluated(tmp_path):
     write_outputs(tmp_path, table, {"c0": records[0]}, {})
     assert pd.read_parquet(tmp_path / "results.parquet")["rank"].isna().all()
     assert (tmp_path / "relaxed.extxyz").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimiser": "LBFGS"}, "optimiser is 'LBFGS', expected one of lbfgs, fire"),
+        ({"dtype": "float16"}, "dtype is 'float16', expected one of float32, float64"),
+        ({"device": None}, "device is None, expected one of auto"),
+        ({"functional": "PBEsol"}, "functional is 'PBEsol', expected one of PBE"),
+        ({"fmax": "0.1"}, "fmax is '0.1', expected a number"),
+    ],
+)
+def test_wrong_settings_are_told_before_a_worker_starts(settings, message):
+    with pytest.raises(InputError, match=message):
+        ScreenSettings(**settings)

@@ -264,6 +264,21 @@ def test_structures_in_memory(limits):
     assert table.sha256 != candidates_from_structures([atoms, NACL, disordered], ids=["001", "b", "c"]).sha256
 
 
+def test_charged_cells_are_refused(tmp_path, limits):
+    """As pymatgen has them; the sum of oxidation states that do not balance is no charge of the cell."""
+    charged = Structure.from_spacegroup(225, Lattice.cubic(4.2), ["Fe", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    decorated = charged.copy()
+    charged.set_charge(2)
+    decorated.add_oxidation_state_by_element({"Fe": 3, "O": -2})
+    assert decorated.charge == 4
+    for name, structure in (("a", charged), ("b", decorated)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(structure.as_dict()), encoding="utf-8")
+    for table in (candidates_from_structures([charged, decorated]), read_candidates(tmp_path)):
+        with pytest.raises(InvalidStructureError, match=r"has a charge of \+2, and the models know neutral cells only"):
+            table.candidates[0].source.load(limits)
+        assert len(table.candidates[1].source.load(limits)) == 8
+
+
 def test_loading_from_memory_twice_gives_independent_atoms(limits):
     (candidate,) = candidates_from_structures([bulk("Si")])
     candidate.source.load(limits).positions += 1.0

@@ -38,8 +38,8 @@ FLAGS = {
     "be evaluated with the potential, so it is missing from the self-consistent hull, which may be too high there.",
     "far_below_hull": "Further below the hull than new phases usually are. More often a missing competing "
     "phase or a failure of the potential than a discovery; check these first.",
-    "models_disagree": "Some models put the candidate on or below the hull and others above it, or the standard "
-    "deviation of their distances is more than 50 meV/atom. At least one of them is wrong.",
+    "models_disagree": "Some models put the candidate on or below the hull and others above it, with a standard "
+    "deviation of their distances of more than 1 meV/atom, or it is more than 50. At least one of them is wrong.",
     "committee_incomplete": "A model (named after the colon) gave no result for the candidate, which others did; the "
     "means are over fewer models.",
     "unusual_formation_energy": "A formation energy beyond that of any known compound, in either direction: "

@@ -119,7 +119,10 @@ def _comparable_cards(members: Sequence[ScreenSettings]) -> list[ModelCard]:
     cards = [model_card(settings) for settings in members]
     for name, count in Counter(card.name for card in cards).items():
         if count > 1:
-            raise InputError(f"Model {name} is given {count} times; expected different models.")
+            raise InputError(
+                f"{count} models are called {name}, and columns go by that name. Expected different models: leave one "
+                "out, or rename a folder that fine-tuning wrote."
+            )
     lead = cards[0]
     for card in cards[1:]:
         if card.functional != lead.functional:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 DISAGREEMENT = 0.05
 """eV/atom of standard deviation between the models' hull distances: as much as the mean error of a good model."""
 
+SAME_MINIMUM = 0.001
+"""eV/atom: relaxations of one crystal from different starts end as near to each other."""
+
 FORMATION = "formation_energy_eV_per_atom"
 DISTANCE = "e_above_hull_eV_per_atom"
 
@@ -85,7 +88,7 @@ def committee_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def _flags(joined: pd.DataFrame, ok: pd.DataFrame) -> Sequence[str]:
     """The leading model's flags, and those of the committee."""
     share, deviation = joined["stable_share"], joined["e_above_hull_std_eV_per_atom"]
-    disagree = ((share > 0) & (share < 1)) | (deviation > DISAGREEMENT)
+    disagree = ((share > 0) & (share < 1) & (deviation > SAME_MINIMUM)) | (deviation > DISAGREEMENT)
     flags = []
     for of_lead, differ, each in zip(joined["flags"], disagree, ok.itertuples(index=False, name=None), strict=True):
         missing = [name for name, done in zip(ok.columns, each, strict=True) if not done]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, get_args
 
 from uniscreen.errors import InputError
 
@@ -47,6 +48,7 @@ class ScreenSettings:
     deterministic: bool = False
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         for name, lowest in (("max_steps", 1), ("max_atoms", 1), ("limit", 1)):
             value = getattr(self, name)
             if value is not None and value < lowest:
@@ -54,6 +56,22 @@ class ScreenSettings:
         if not 0 < self.fmax < float("inf"):
             raise InputError(f"--fmax is {self.fmax}, expected a positive force in eV/Å, e.g. 0.05.")
         self._check_prescreen()
+
+    def _check_kinds(self) -> None:
+        """The command line has done so; in Python a worker would be the first to notice."""
+        from uniscreen.potentials.cards import Functional
+        from uniscreen.potentials.loading import Device, Precision
+        from uniscreen.relaxation.optimisers import Optimiser
+
+        choices = {"functional": Functional, "dtype": Precision, "device": Device, "optimiser": Optimiser}
+        for name, choice in choices.items():
+            value = getattr(self, name)
+            if value not in get_args(choice) and (value is not None or name in {"device", "optimiser"}):
+                raise InputError(f"{name} is {value!r}, expected one of {', '.join(get_args(choice))}.")
+        for name in ("fmax", "max_steps", "max_atoms", "limit", "keep_below"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Real):
+                raise InputError(f"{name} is {value!r}, expected a number.")
 
     def _check_prescreen(self) -> None:
         if not self.prescreen:

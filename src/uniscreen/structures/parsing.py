@@ -13,11 +13,17 @@ from uniscreen.structures.guard import shorten
 from uniscreen.structures.poscar import parse_poscar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from ase import Atoms
 
     from uniscreen.structures.candidate import ReadLimits
     from uniscreen.structures.formats import StructureFormat
+
+
+CHARGED = 1e-3
+"""e of a cell: less is rounding."""
 
 
 def parse(text: str, kind: StructureFormat, limits: ReadLimits) -> Atoms:
@@ -69,11 +75,25 @@ def structure_from_dict(value: Any, limits: ReadLimits) -> Atoms:
         raise InvalidStructureError("has no lattice.matrix, so it is not a periodic crystal.")
     if not all(lattice.get("pbc") or (True,)):
         raise InvalidStructureError(f"lattice.pbc is {lattice['pbc']}; expected true in all three directions.")
+    _require_neutral(value)
     matrix = finite_array(lattice["matrix"], (3, 3), "lattice vectors")
     numbers = [_element(site, k) for k, site in enumerate(sites, start=1)]
     positions = [_position(site, k, matrix) for k, site in enumerate(sites, start=1)]
     magmoms = [(site.get("properties") or {}).get("magmom") for site in sites]
     return crystal(numbers, positions, matrix, None if None in magmoms else magmoms)
+
+
+def _require_neutral(structure: Mapping[str, Any]) -> None:
+    """Raise for a charged cell; the sum of guessed oxidation states, which pymatgen has for its charge, is none."""
+    charge = structure.get("charge")
+    if not isinstance(charge, int | float) or abs(charge) < CHARGED:
+        return
+    species = [each for site in structure["sites"] for each in site.get("species") or () if isinstance(each, dict)]
+    states = [each.get("oxidation_state") for each in species]
+    if not any(states) or abs(charge - sum(state or 0 for state in states)) > CHARGED:
+        raise InvalidStructureError(
+            f"has a charge of {charge:+g}, and the models know neutral cells only. Set it to 0 for the neutral one."
+        )
 
 
 def _element(site: Any, k: int) -> int:

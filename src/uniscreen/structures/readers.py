@@ -154,6 +154,7 @@ def _structure_dict(structure: Any) -> dict[str, Any]:
     """Return the part of a pymatgen Structure that is read back; disorder is reported on loading."""
     magmoms = structure.site_properties.get("magmom", [None] * len(structure))
     return {
+        "charge": structure._charge,  # charge itself is the sum of oxidation states where none was given
         "lattice": {"matrix": structure.lattice.matrix.tolist(), "pbc": [bool(p) for p in structure.pbc]},
         "sites": [
             {
