@@ -101,6 +101,21 @@ def test_flags():
     assert table["rank"].to_dict() == {"c0": 1, "c1": 2}
 
 
+def test_what_did_not_converge_has_the_formation_energy_of_the_references():
+    """Not that of an elemental crystal among the candidates, here 0.1 eV/atom below; which competes on the hull."""
+    below = made(0, "Na", -0.1), made(1, "NaCl", -1.0), made(2, "NaCl", -0.5, status="not_converged")
+    table = table_of(*below).set_index("id")
+    assert table["formation_energy_eV_per_atom"].to_dict() == pytest.approx({"c0": -0.1, "c1": -1.0, "c2": -0.5})
+    assert table.loc["c2", "e_above_hull_eV_per_atom"] == pytest.approx(0.5)
+    crystal = Crystal.of(bulk("Yb", "fcc", a=5.5), moments=False)
+    own = replace(made(0, "Na", 0.0), crystal=crystal, formula="Yb")  # of which there is no elemental reference
+    missing = [replace(own, index=k, id=f"c{k}", status=status) for k, status in enumerate(["ok", "not_converged"])]
+    assert table_of(*missing).set_index("id")["flags"].to_dict() == {
+        "c0": "missing_terminal:Yb",
+        "c1": "missing_terminal:Yb",
+    }
+
+
 def test_a_structure_with_forces_left_is_flagged():
     table = table_of(made(0, "NaCl", -1.0, max_force=0.49), made(1, "NaCl", -1.1, max_force=0.51)).set_index("id")
     assert table["flags"].to_dict() == {"c0": "", "c1": "large_forces"}
@@ -244,8 +259,9 @@ def test_decomposition_columns():
 def test_distances_to_the_hull_of_the_model():
     references = ReferenceSet.from_elements("PBE")
     salt = CompetingEntry("salt", {"Na": 1.0, "Cl": 1.0}, MU["Na"] + MU["Cl"] - 4.0)  # -2 eV/atom by DFT
-    fixed = Competition(references.with_entries([salt]), among_candidates=False)
-    own = references.with_entries([replace(salt, energy=salt.energy + 0.2)])  # -1.9 eV/atom by the model
+    fixed = Competition(replace(references, entries=(*references.entries, salt)), among_candidates=False)
+    higher = replace(salt, energy=salt.energy + 0.2)  # -1.9 eV/atom by the model
+    own = replace(references, entries=(*references.entries, higher))
     records = [made(0, "NaCl", -1.95), made(1, "MgO", -1.0)]
     frame = pd.DataFrame(index=[0, 1])
     table = results_table(records, CARD, fixed, frame, ModelReferences(own, {}, "key")).set_index("id")

@@ -110,6 +110,17 @@ def test_damaged_frames(tmp_path, text, message):
         read_candidates(tmp_path / "t.extxyz")
 
 
+def test_an_id_is_not_taken_out_of_another_text(tmp_path):
+    for number, name in enumerate(("A", 'B "2"')):
+        quoted = name.replace('"', '\\"')
+        write(tmp_path / f"{number}.xyz", bulk("Si"), format="extxyz", comment=f'note="parent id=old" id="{quoted}"')
+    text = "".join((tmp_path / f"{number}.xyz").read_text() for number in range(2))
+    (tmp_path / "frames.extxyz").write_text(text)
+    table = read_candidates(tmp_path / "frames.extxyz")
+    assert [candidate.id for candidate in table] == ["A", 'B "2"']
+    assert table.columns["note"].tolist() == ["parent id=old"] * 2
+
+
 def test_frames_are_split_as_they_are_read():
     def lines():
         yield from ("1", "first", "Si 0 0 0", "1", " ", "Si 1 1 1")

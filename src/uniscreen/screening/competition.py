@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.screening.corrections import applied_correction
-from uniscreen.thermodynamics import CandidateHull, CompetingEntry, Hull, HullDistance, ReferenceSet
+from uniscreen.thermodynamics import CandidateHull, CompetingEntry, Hull, HullDistance, OutsiderHull, ReferenceSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -127,9 +127,12 @@ class Standings:
         return CandidateHull(self._competing.values(), self._competition.references)
 
     @cached_property
-    def _fixed(self) -> Hull:
+    def _fixed(self) -> Hull | OutsiderHull:
         """The hull of what competes with a record that is no competitor itself."""
-        return Hull(self._competition.references.with_entries(self._competing.values()))
+        references = self._competition.references
+        if not self._competition.among_candidates:
+            return Hull(references)
+        return OutsiderHull(self._competing.values(), references)
 
 
 def competing_entry(record: Record, card: ModelCard) -> CompetingEntry:

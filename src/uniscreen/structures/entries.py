@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from uniscreen.structures.frames import Frame
 
 ENTRY_ID_NAMES = ("entry_id", "material_id", "id", "candidate_id")
+_PAIR = re.compile(
+    r"""(?:^|\s)(?:([^\s="']+)\s*=\s*)?(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s"'=][^\s]*))""",
+)
+"""A word of a comment line, or a key with its value: what is quoted is one of them, whatever it holds."""
+
 EXPECTED = "a list of pymatgen ComputedStructureEntry or Structure dicts, or an object with such a list as entries"
 
 
@@ -141,7 +146,8 @@ def _info(frame: Frame) -> dict[str, Any]:
 
 def _raw_value(comment: str, key: str) -> str | None:
     """Return a value as it is written, since ASE reads ``id=001`` as the number 1 and ``id="1 2"`` as an array."""
-    match = re.search(rf"""(?:^|\s){key}\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^ \t]+))""", comment)
-    if match is None:
-        return None
-    return next(group for group in match.groups() if group is not None).replace('\\"', '"').strip()
+    for match in _PAIR.finditer(comment):
+        found, *values = match.groups()
+        if found == key:
+            return next(value for value in values if value is not None).replace('\\"', '"').strip()
+    return None

@@ -3,7 +3,14 @@
 from uniscreen.thermodynamics.corrections import Correction, CorrectionScheme, mp2020_correction
 from uniscreen.thermodynamics.elements import elemental_references
 from uniscreen.thermodynamics.entries import CompetingEntry
-from uniscreen.thermodynamics.hull import CandidateHull, Hull, HullDistance, formation_energy, hull_over_candidates
+from uniscreen.thermodynamics.hull import (
+    CandidateHull,
+    Hull,
+    HullDistance,
+    OutsiderHull,
+    formation_energy,
+    hull_over_candidates,
+)
 from uniscreen.thermodynamics.reactions import reaction
 from uniscreen.thermodynamics.references import ReferenceSet
 
@@ -14,6 +21,7 @@ __all__ = [
     "CorrectionScheme",
     "Hull",
     "HullDistance",
+    "OutsiderHull",
     "ReferenceSet",
     "elemental_references",
     "formation_energy",

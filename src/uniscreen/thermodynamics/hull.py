@@ -122,7 +122,18 @@ class Hull(_SystemHulls):
         return None if self._missing(there) else self._lowest(self._system(there), there).energy_per_atom
 
 
-class CandidateHull(_SystemHulls):
+class OutsiderHull(_SystemHulls):
+    """Distances of what is no candidate itself to the hull of candidates and the elemental entries of ``references``.
+
+    Formation energies are against these entries, whichever elements are candidates.
+    """
+
+    def __init__(self, candidates: Iterable[CompetingEntry], references: ReferenceSet) -> None:
+        groups = by_system([*references.terminals.values(), *candidates])
+        super().__init__(references, lambda wanted: entries_within(groups, wanted))
+
+
+class CandidateHull(OutsiderHull):
     """Distances of candidates to the hull of all others and the elemental entries of ``references``.
 
     The candidates' energies are comparable with the references'. A candidate above the hull has its distance to it;
@@ -131,10 +142,6 @@ class CandidateHull(_SystemHulls):
     subsystem compete too: Li-O in Li-Co-O. ``phases`` are the others in either case. What is placed is one of the
     candidates, the very object.
     """
-
-    def __init__(self, candidates: Iterable[CompetingEntry], references: ReferenceSet) -> None:
-        groups = by_system([*references.terminals.values(), *candidates])
-        super().__init__(references, lambda wanted: entries_within(groups, wanted))
 
     def _lowest(self, system: SystemHull, candidate: CompetingEntry) -> Combination:
         lowest = system.lowest_combination(candidate)

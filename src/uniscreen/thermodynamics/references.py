@@ -7,7 +7,7 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from uniscreen.thermodynamics.entries import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from pymatgen.entries.computed_entries import ComputedEntry
 
@@ -102,10 +102,6 @@ class ReferenceSet:
 
     def __len__(self) -> int:
         return len(self.entries)
-
-    def with_entries(self, entries: Iterable[CompetingEntry]) -> ReferenceSet:
-        """Add entries, of the set's own functional and scheme."""
-        return replace(self, entries=(*self.entries, *entries))
 
     @cached_property
     def terminals(self) -> dict[str, CompetingEntry]:
