@@ -135,6 +135,33 @@ def test_unknown_space_group_is_not_p1():
         load_cif(["Na1 0 0 0"], extra="_symmetry_space_group_name_H-M 'Q 5 x'")
 
 
+@pytest.mark.parametrize(
+    ("name", "number", "known"),
+    [
+        ("P b n m", 62, True),  # another setting, of a name that is known
+        ("P n m a", 62, True),
+        ("P 2_1/n 2_1/m 2_1/a", 62, True),  # the usual setting in full
+        ("P 2_1/b 2_1/n 2_1/m", 62, False),  # another one in full, which pymatgen takes for the usual one
+        ("gibberish", 62, False),
+        ("gibberish", 225, True),  # a group of one setting
+        ("C 2/c", 15, True),
+    ],
+)
+def test_a_number_is_not_taken_for_another_setting(name, number, known):
+    extra = f"_symmetry_space_group_name_H-M '{name}'\n_symmetry_Int_Tables_number {number}"
+    if known:
+        assert len(load_cif(["Na1 0 0 0"], extra=extra)) == 4
+    else:
+        with pytest.raises(InvalidStructureError, match="is not known, and its number has several settings"):
+            load_cif(["Na1 0 0 0"], extra=extra)
+
+
+def test_two_structures_in_one_file_are_no_candidate():
+    one = cif(["Na1 0 0 0"])
+    with pytest.raises(InvalidStructureError, match=r"holds 2 structures \(data_x, data_y\)"):
+        TextSource(one + one.replace("data_x", "data_y"), "cif").load(LIMITS)
+
+
 @pytest.mark.parametrize("extra", ["_symmetry_space_group_name_H-M 'F d -3 m'", "_symmetry_Int_Tables_number 227"])
 def test_an_origin_that_is_not_told_is_not_guessed(extra):
     # With the other origin the two carbon atoms a cell of diamond would be four.

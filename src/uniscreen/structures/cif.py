@@ -9,6 +9,7 @@ check of the screening that reports them.
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from uniscreen.structures.guard import describe, shorten
 from uniscreen.structures.symmetry import spglib_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ase import Atoms
     from numpy.typing import NDArray
@@ -53,15 +54,19 @@ TWO_ORIGINS = frozenset(
 """Space groups for which the International Tables have two choices of the origin."""
 
 GROUP_KEYS = re.compile(r"_(symmetry_|)space_group_(name|IT_number)|_symmetry_Int_Tables_number", re.IGNORECASE)
+GROUP_NAME = re.compile(r"_(symmetry_|)space_group_name", re.IGNORECASE)
+N_SETTINGS = 530
+"""Settings of the 230 space groups, as Hall's symbols number them."""
+
 NO_SYMMETRY = {"p1", "1", "?", ".", ""}
 
 
 def parse_cif(text: str, limits: ReadLimits) -> Atoms:
-    """Read the first structure of a CIF, in the cell that the file gives; D and T are read as hydrogen.
+    """Read the structure of a CIF, in the cell that the file gives; D and T are read as hydrogen.
 
     Raises:
-        InvalidStructureError: partial occupancy, unreadable values, or symmetry that is unknown or does not
-            fit the cell.
+        InvalidStructureError: several structures, partial occupancy, unreadable values, or symmetry that is unknown
+            or does not fit the cell.
         TooLargeError: more rows of atoms, or more atoms after symmetry, than ``limits.max_atoms``.
 
     """
@@ -72,7 +77,7 @@ def parse_cif(text: str, limits: ReadLimits) -> Atoms:
         parser = CifParser.from_str(short, frac_tolerance=0.0)
     except (ArithmeticError, LookupError, ValueError) as error:
         raise InvalidStructureError(f"is not a well-formed CIF ({shorten(describe(error), 100)}).") from error
-    block = _first_structure(parser.as_dict())
+    block = _only_structure(parser.as_dict())
     labels = _column(block, "_atom_site_label")
     check_count(len(labels), limits)
     numbers = _elements(block, labels)
@@ -82,7 +87,7 @@ def parse_cif(text: str, limits: ReadLimits) -> Atoms:
     cif_block = CifBlock(dict(block), [], "structure")
     magnetic = parser.feature_flags["magcif"]
     operations = parser.get_magsymops(cif_block) if magnetic else parser.get_symops(cif_block)
-    _check_operations(block, operations)
+    _check_operations(block, operations, lambda name: len(parser.get_symops(CifBlock(dict(name), [], ""))) > 1)
     rotations = finite_array([op.rotation_matrix for op in operations], (len(operations), 3, 3), "symmetry operations")
     shifts = finite_array([op.translation_vector for op in operations], (len(operations), 3), "translations")
     _check_symmetry_fits(rotations, cell)
@@ -109,16 +114,20 @@ def _compact(text: str) -> str:
     return short
 
 
-def _first_structure(blocks: Mapping[str, Block]) -> Block:
-    for block in blocks.values():
-        if "_atom_site_label" in block:
-            hydrogens = _column(block, "_atom_site_attached_hydrogens")
-            if any(h not in ("0", ".", "?") for h in hydrogens):
-                raise InvalidStructureError(
-                    "the CIF attaches hydrogen atoms without positions (_atom_site_attached_hydrogens). Add the atoms."
-                )
-            return block
-    raise InvalidStructureError("the CIF holds no atoms: there is no _atom_site_label.")
+def _only_structure(blocks: Mapping[str, Block]) -> Block:
+    found = {name: block for name, block in blocks.items() if "_atom_site_label" in block}
+    if not found:
+        raise InvalidStructureError("the CIF holds no atoms: there is no _atom_site_label.")
+    if len(found) > 1:
+        names = shorten(", ".join(f"data_{name}" for name in found), 80)
+        raise InvalidStructureError(f"the CIF holds {len(found)} structures ({names}). Put each into its own file.")
+    (block,) = found.values()
+    hydrogens = _column(block, "_atom_site_attached_hydrogens")
+    if any(h not in ("0", ".", "?") for h in hydrogens):
+        raise InvalidStructureError(
+            "the CIF attaches hydrogen atoms without positions (_atom_site_attached_hydrogens). Add the atoms."
+        )
+    return block
 
 
 def _column(block: Block, key: str) -> list[str]:
@@ -206,10 +215,11 @@ def _fractional(block: Block, labels: list[str]) -> NDArray[np.float64]:
     return finite_array(columns, (3, len(labels)), "fractional coordinates").T
 
 
-def _check_operations(block: Block, operations: list[Any]) -> None:
+def _check_operations(block: Block, operations: list[Any], knows: Callable[[Block], bool]) -> None:
     """Refuse a file whose space group could not be turned into operations, or not into certain ones.
 
-    pymatgen takes an unknown group for P1, and one of the origins where there are two.
+    pymatgen takes an unknown group for P1, one of the origins where there are two, and for a name that it does not know
+    the usual setting of the number beside it; ``knows`` says whether it has operations for what a block names.
     """
     if len(operations) > MAX_OPERATIONS:
         raise InvalidStructureError(
@@ -221,6 +231,14 @@ def _check_operations(block: Block, operations: list[Any]) -> None:
     if given and not listed and len(operations) == 1:
         raise InvalidStructureError(
             f"space group {shorten(given[0], 40)!r} is not known. List the symmetry operations in the CIF."
+        )
+    name = {key: value for key, value in block.items() if GROUP_NAME.match(key)}
+    named = [value for key in name for value in _column(block, key)]
+    symmetric = [value for value in named if re.sub(r"\s", "", value).lower() not in NO_SYMMETRY]
+    if symmetric and not listed and not knows(name) and _has_other_settings(_group_number(operations), symmetric[0]):
+        raise InvalidStructureError(
+            f"space group {shorten(symmetric[0], 40)!r} is not known, and its number has several settings. List the "
+            "symmetry operations in the CIF."
         )
     if given and not listed and _group_number(operations) in TWO_ORIGINS:
         raise InvalidStructureError(
@@ -236,6 +254,23 @@ def _group_number(operations: list[Any]) -> int:
     translations = [op.translation_vector for op in operations]
     found = spglib_answer(spglib.get_spacegroup_type_from_symmetry, rotations, translations)
     return 0 if found is None else int(found.number)
+
+
+@cache
+def _has_other_settings(number: int, name: str) -> bool:
+    """Whether the space group of a number has settings besides the usual one, of which this is no name."""
+    import spglib
+
+    types = [spglib.get_spacegroup_type(hall) for hall in range(1, N_SETTINGS + 1)]
+    usual, *others = [kind for kind in types if kind is not None and kind.number == number] or [None]
+    if usual is None:
+        return True
+    names = {usual.international_short, usual.international_full, *usual.international.split("=")}
+    return bool(others) and _bare(name) not in map(_bare, names)
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\s_]", "", name).lower()
 
 
 def _check_symmetry_fits(rotations: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
