@@ -19,8 +19,8 @@ MAX_MESSAGE = 300
 """Characters kept of a foreign error message: parsers quote whole files in theirs."""
 
 
-class _ExpiredError(BaseException):
-    """The time limit has passed; no ``except Exception`` inside a parser can swallow it."""
+class ExpiredError(BaseException):
+    """A ``time_limit`` has passed; no ``except Exception`` inside a parser can swallow it."""
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def reading(name: str, seconds: float) -> Iterator[None]:
             yield
     except StructureError as error:
         raise type(error)(f"{name}: {error}") from error
-    except _ExpiredError:
+    except ExpiredError:
         raise InvalidStructureError(
             f"{name}: reading it took longer than {seconds:g} s. Check the file, or allow more time."
         ) from None
@@ -71,7 +71,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     def expire(_signum: int, _frame: FrameType | None) -> None:
         if armed:
-            raise _ExpiredError
+            raise ExpiredError
 
     started = time.monotonic()
     previous = signal.signal(signal.SIGALRM, expire)

@@ -1,0 +1,38 @@
+"""What is done for a candidate after its relaxation, where pymatgen takes too long."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from ase.build import bulk
+
+from uniscreen.potentials import find_card
+from uniscreen.relaxation.result import Relaxation
+from uniscreen.screening import casework
+from uniscreen.screening.casework import Casework, Prepared
+from uniscreen.screening.prescreen import Watcher
+from uniscreen.structures.candidate import ReadLimits
+
+CHGNET = find_card("chgnet-0.3.0")
+
+
+@pytest.mark.parametrize(("convention", "status"), [("MP2020-corrected", "ok"), ("raw", "failed")])
+def test_a_correction_that_takes_too_long_holds_nothing_up(convention, status, monkeypatch):
+    """Guessing the oxidation states of ten metals in a carbide takes minutes; energies that hold it need it not."""
+    monkeypatch.setattr(casework, "CORRECTION_SECONDS", 0.2)
+    monkeypatch.setattr(casework, "correction_of", lambda *_: time.sleep(60))
+    atoms = bulk("MgO", "rocksalt", a=4.2)
+    energies = {"initial_energy": -11.0, "energy": -12.0, "max_force": 0.0, "max_stress": 0.0}
+    relaxed = Relaxation(key=0, status="ok", reason="", atoms=atoms, n_steps=3, **energies)
+    work = Casework(replace(CHGNET, energy_convention=convention), None, ReadLimits(), Watcher())
+    start = time.monotonic()
+    record = work.finish(Prepared(0, "oxide", atoms, 1.0, None), relaxed, None)
+    assert time.monotonic() - start < 30
+    assert record.status == status
+    assert record.correction is None
+    if status == "failed":
+        assert "its MP2020 correction was not found in 0.2 s" in record.reason
+    else:
+        assert record.energy == -12.0
