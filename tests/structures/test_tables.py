@@ -83,6 +83,21 @@ def test_a_single_other_column_may_be_empty(folder):
     assert found.columns["x"].isna().tolist() == [True, False]
 
 
+def test_names_of_digits_and_whole_numbers_are_carried_as_they_are_written(folder):
+    path = folder / "keys.csv"
+    rows = ("a,NaCl.cif,007,9007199254740993,12,1e5,0.5,7", "b,NaCl.cif,,,,2e5,,8", "c,NaCl.cif,12,1,3,,0,9")
+    path.write_text("id,structure,batch,key,count,size,share,whole\n" + "\n".join(rows) + "\n")
+    columns = read_candidates(path).columns
+    written = columns.to_csv(index=False, lineterminator="\n").splitlines()
+    assert written == [
+        "batch,key,count,size,share,whole",
+        "007,9007199254740993,12,100000.0,0.5,7",
+        ",,,200000.0,,8",
+        "12,1,3,,0.0,9",
+    ]
+    assert str(columns["count"].dtype) == "Int64"
+
+
 def test_id_is_preferred_and_the_other_is_carried(folder):
     found = read_candidates(table(folder, "material_id,id,structure\nmp-1,x,si.cif\n"))
     assert found.candidates[0].id == "x"

@@ -48,7 +48,9 @@ class CsvTable:
     def frame(self, places: Sequence[int]) -> pd.DataFrame:
         """The columns at the given places, with the types that pandas finds for them.
 
-        In a column of text only an empty field is missing: NA or None may be a word like others there.
+        In a column of text only an empty field is missing: NA or None may be a word like others there. Numbers with
+        leading zeros, and those of more digits than a float has, are names: they stay text. Whole numbers stay whole
+        where some are missing.
 
         Raises:
             InputError: pandas cannot read them.
@@ -70,6 +72,10 @@ class CsvTable:
                     text.seek(0)
                     how |= {"keep_default_na": False, "na_values": [""]}
                     columns[words] = pd.read_csv(text, usecols=words, **how)
+                for name in columns.columns[[kind.kind in "iuf" for kind in columns.dtypes]]:
+                    text.seek(0)
+                    fields = pd.read_csv(text, usecols=[name], dtype=str, **how)
+                    columns[name] = _as_written(columns[name], fields[name])
             except (ValueError, OverflowError) as error:
                 raise InputError(f"{self.path} cannot be read as CSV: {shorten(describe(error))}") from error
         assert len(columns) == len(self.lines)
@@ -114,6 +120,19 @@ class CsvTable:
                     ) from error
         finally:
             text.detach()  # so that the file stays open
+
+
+_NAME_OF_DIGITS = r"[+-]?(?:0\d.*|\d{16,}(?:\.0*)?)"
+"""What no number gives back as it is written: 007, 0012345, 9007199254740993."""
+
+
+def _as_written(numbers: pd.Series[Any], fields: pd.Series[Any]) -> pd.Series[Any]:
+    """Numbers, or their ``fields`` where these are names that numbers do not give back."""
+    there = fields.dropna().str.strip()
+    if there.str.fullmatch(_NAME_OF_DIGITS).any():
+        return fields
+    gaps = numbers.dtype.kind == "f" and there.str.fullmatch(r"[+-]?\d+").all()
+    return numbers.astype("Int64") if gaps and len(there) else numbers
 
 
 def _check_utf8(path: Path, file: IO[bytes]) -> None:
