@@ -47,6 +47,13 @@ def settings(name="emt", **parameters):
     return LabelSettings(calculator=calculator, parameters=parameters, environment={"PYTHONPATH": str(HERE)})
 
 
+def test_a_factory_of_the_working_directory_is_found(copper, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_calculator.py").write_text("from ase.calculators.emt import EMT as Own\n", encoding="utf-8")
+    run = run_labelling(copper, LabelSettings(calculator="own_calculator:Own"), tmp_path / "out.extxyz")
+    assert [row.status for row in run.rows] == ["ok"] * 4
+
+
 def test_no_file_of_others_is_replaced(copper, tmp_path):
     before = copper.read_bytes()
     with pytest.raises(InputError, match=r"cu.extxyz is among the structures to label"):

@@ -43,7 +43,7 @@ class LabelWorker:
         try:
             with self.log.open("ab") as stream:
                 self._process = subprocess.Popen(  # noqa: S603  # our own script, in the interpreter the user names
-                    [str(python), "-s", str(WORKER)],
+                    [str(python), "-s", str(WORKER), str(Path.cwd())],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stream,

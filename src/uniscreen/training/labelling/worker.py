@@ -1,5 +1,7 @@
 """Labels structures with an ASE calculator, one at a time; run by path in the interpreter that has the calculator.
 
+The argument is a folder in which modules are looked for last.
+
 Needs ASE and NumPy only, and never imports uniscreen. Each line on standard input is a JSON object, and so is each
 answer on standard output, which the calculator cannot reach: whatever it prints goes to standard error.
 
@@ -91,6 +93,7 @@ def leave_if_orphaned(parent: int) -> None:
 def main() -> int:
     """Serve one parent until it closes the pipe."""
     sys.path.pop(0)  # our own folder: its modules must not stand in for those that the factory imports
+    sys.path.append(sys.argv[1])  # where the command was given, for a factory beside the structures
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     threading.Thread(target=leave_if_orphaned, args=(os.getppid(),), daemon=True).start()
