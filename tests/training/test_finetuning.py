@@ -15,6 +15,7 @@ import pytest
 import torch
 from ase import units
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import chemical_symbols
 from ase.io import read, write
 
@@ -342,6 +343,18 @@ def test_a_run_replaces_no_files_of_others(frames, tmp_path):
     with pytest.raises(InputError, match=r"holds recipe.yaml, but no fine-tuning, and a run there would replace it"):
         finetune(recipe(frames), tmp_path, device="cpu")
     assert (tmp_path / "recipe.yaml").read_text(encoding="utf-8") == "model: chgnet-0.3.0  # mine\n"
+
+
+def test_calculations_that_went_wrong_are_told(frames, tmp_path):
+    found = read(frames["train"], ":")
+    wrong = found[2]
+    energy, forces = wrong.get_potential_energy(), wrong.get_forces().copy()
+    forces[0, 0] = 900.0
+    wrong.calc = SinglePointCalculator(wrong, energy=energy, forces=forces)
+    write(tmp_path / "wrong.extxyz", found)
+    chosen = recipe(frames | {"train": str(tmp_path / "wrong.extxyz")})
+    note = plan(chosen, device="cpu").note
+    assert f"Forces above 50 eV/Å in 1 of {len(found)} frames (frame 3 (line " in note
 
 
 def test_frames_that_validate_and_train_are_told(frames):

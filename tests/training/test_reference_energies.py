@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from ase.io import write
 
 from uniscreen import load_potential
 from uniscreen.errors import InputError
-from uniscreen.training.reference_energies import fit_shifts, isolated_atom_shifts, total_shift
+from uniscreen.training.reference_energies import fit_shifts, isolated_atom_shifts, residual_shifts, total_shift
 
 
 def of(*formulas):
@@ -33,6 +35,22 @@ def test_one_stoichiometry_fixes_only_its_own_combination():
 def test_large_cells_do_not_outweigh_small_ones():
     residuals = np.array([1.0, 100 * 0.0])
     assert fit_shifts(of("He", "He100"), residuals) == pytest.approx({"He": 0.5})
+
+
+@pytest.mark.parametrize(("error", "tells"), [(60.0, False), (4.0, True)])
+def test_one_calculation_that_went_wrong_has_no_say(error, tells):
+    """Of eight atoms, 7.5 eV/atom off; half an eV/atom may be the potential's own error."""
+    structures = of("Na4Cl4", "Na4Cl4", "Na2Cl2", "NaCl", "Na4Cl4", "Na", "Na4Cl4", "Na2Cl2", "NaCl", "Na3Cl3")
+    residuals = total_shift(structures, {"Na": 0.3, "Cl": 0.4}) + 0.01 * np.cos(np.arange(10))
+    wrong = residuals.copy()
+    wrong[4] += error
+    zero = SimpleNamespace(energy=0.0)
+    without = [k for k in range(10) if k != 4]
+    found = residual_shifts(
+        [SimpleNamespace(atoms=one, energy=e) for one, e in zip(structures, wrong, strict=True)], [zero] * 10
+    )
+    used = range(10) if tells else without
+    assert found == pytest.approx(fit_shifts([structures[k] for k in used], wrong[list(used)]))
 
 
 def test_absent_elements_have_no_shift():

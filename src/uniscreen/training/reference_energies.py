@@ -24,6 +24,10 @@ RELATIVE_RANK = 1e-8
 """Combinations of elements whose singular value is below this share of the largest are not identifiable."""
 
 
+ASTRAY = 3.0
+"""eV/atom: no model is as far off, and no frame that is worth training on."""
+
+
 def fit_shifts(structures: Sequence[Atoms], residuals: NDArray[np.float64]) -> dict[str, float]:
     """Fit energy shifts, eV an atom, of the elements to ``residuals`` (m,), E_reference - E_model in eV.
 
@@ -38,9 +42,19 @@ def fit_shifts(structures: Sequence[Atoms], residuals: NDArray[np.float64]) -> d
 
 
 def residual_shifts(labels: Sequence[LabelledStructure], results: Sequence[SystemResult]) -> dict[str, float]:
-    """The shifts that fit the differences between labelled and predicted energies; see ``fit_shifts``."""
-    residuals = [label.energy - result.energy for label, result in zip(labels, results, strict=True)]
-    return fit_shifts([label.atoms for label in labels], np.array(residuals))
+    """The shifts that fit the differences between labelled and predicted energies; see ``fit_shifts``.
+
+    Frames that are left farther off than ASTRAY, and ten times the median, have no say: one calculation that went wrong
+    would move all others.
+    """
+    atoms = [label.atoms for label in labels]
+    residuals = np.array([label.energy - result.energy for label, result in zip(labels, results, strict=True)])
+    shifts = fit_shifts(atoms, residuals)
+    left = (residuals - total_shift(atoms, shifts)) / [len(one) for one in atoms]
+    off = np.abs(left - np.median(left))
+    kept = np.flatnonzero(off <= max(ASTRAY, 10 * float(np.median(off))))
+    of_kept = fit_shifts([atoms[k] for k in kept], residuals[kept])
+    return of_kept if of_kept.keys() == shifts.keys() else shifts
 
 
 def total_shift(structures: Sequence[Atoms], shifts: dict[str, float]) -> NDArray[np.float64]:
