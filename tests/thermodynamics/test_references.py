@@ -121,6 +121,18 @@ def test_mixed_functionals_are_refused(entries_file, entry_dict):
         ReferenceSet.from_file(entries_file(records))
 
 
+@pytest.mark.parametrize("composition", [{"Na": 1, "Cl": 1}, {"Mg": 1, "I": 2}])
+def test_a_raw_binary_halide_among_corrected_is_refused(entries_file, lithium_oxide, entry_dict, composition):
+    raw = entry_dict(composition, -7.0, entry_id="mp-raw")
+    with pytest.raises(InputError, match="mp-raw"):
+        ReferenceSet.from_file(entries_file([*lithium_oxide, raw]))
+
+
+def test_what_may_be_no_anion_is_not_taken_for_raw(entries_file, lithium_oxide, entry_dict):
+    alloy = entry_dict({"Mg": 2, "Si": 1}, -10.0, entry_id="mp-alloy")
+    assert len(ReferenceSet.from_file(entries_file([*lithium_oxide, alloy]))) == len(lithium_oxide) + 1
+
+
 def test_raw_among_corrected_is_refused(entries_file, lithium_oxide, entry_dict):
     raw = entry_dict({"Li": 2, "O": 2}, -19.0, entry_id="mp-raw")
     with pytest.raises(InputError, match="mp-raw"):

@@ -28,7 +28,7 @@ from uniscreen.thermodynamics.entries import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from pymatgen.entries.computed_entries import ComputedEntry
 
@@ -242,13 +242,24 @@ def _scheme_of_uncorrected(parsed: Sequence[ParsedEntry], functional: str) -> Co
     return CorrectionScheme.NOT_NEEDED
 
 
+def _is_adjusted(amounts: Mapping[str, float]) -> bool:
+    """Whether MP2020 adjusts a compound for certain."""
+    from pymatgen.core import Composition
+
+    if len(amounts) < 2:
+        return False
+    if not {"O", "F"}.isdisjoint(amounts):
+        return True
+    halide = len(amounts) == 2 and not {"Cl", "Br", "I"}.isdisjoint(amounts)
+    return halide and corrected_under_mp2020(Composition(dict(amounts)))
+
+
 def _refuse_raw_among_corrected(parsed: Sequence[ParsedEntry], source: str) -> None:
-    """Under MP2020 every compound with O or F has an adjustment; one without was left raw."""
-    raw = [
-        item.entry.entry_id
-        for item in parsed
-        if len(item.entry.amounts) > 1 and not {"O", "F"}.isdisjoint(item.entry.amounts) and not item.adjustments
-    ]
+    """Under MP2020 compounds with O or F, and binary halides, have an adjustment; one without was left raw.
+
+    Of other anions the composition does not tell for certain whether they are anions.
+    """
+    raw = [item.entry.entry_id for item in parsed if not item.adjustments and _is_adjusted(item.entry.amounts)]
     if raw:
         raise InputError(
             f"{source} mixes entries with MP2020 corrections and raw ones ({describe(raw)}). Process all of "
