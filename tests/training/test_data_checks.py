@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from uniscreen.errors import InputError
 from uniscreen.structures.labels import labelled_extxyz, read_labelled
 from uniscreen.structures.labels.labelled import ASE_CONVENTIONS, LabelConventions
-from uniscreen.training.data_checks import check_conventions, check_data, require_agreement
+from uniscreen.training.data_checks import _by_deviation, check_conventions, check_data, require_agreement
 from uniscreen.training.predictions import predict
 
 KBAR = 1602.1766208
@@ -165,6 +166,18 @@ def test_one_file_of_several_that_is_wrong_is_named(corruption, fix, tmp_path, l
     assert fix in finding.fix
     with pytest.raises(InputError, match=r"data\.check_units=false trains on them as they are"):
         require_agreement(findings, data.name)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_as_many_elements_as_structures_tell_nothing(seed):
+    """Shifts fit any energies then, and which hypothesis is left nearer to zero is rounding."""
+    sizes = {"Li": 2, "Na": 6, "K": 30, "Rb": 50, "Cs": 1, "Mg": 9}
+    atoms = [Atoms(f"{symbol}{size}") for symbol, size in sizes.items()]
+    n = np.array([*sizes.values()], dtype=float)
+    energies = -4.0 * n + np.random.default_rng(seed).normal(0, 1, 6)
+    better, seen = _by_deviation(atoms, n, (energies, energies * n), -3.5 * n)
+    assert better is None
+    assert "by 0.0 meV/atom" in seen
 
 
 def test_too_little_to_tell_is_undecided(loaded, labelled):

@@ -50,6 +50,9 @@ SIGN_SHARE = 0.8
 ENERGY_MARGIN = 3.0
 """An energy hypothesis is decided if it is off by this factor less than the other one."""
 
+NOTHING_LEFT = 1e-4
+"""eV/atom: where both hypotheses fit as well, there are as many elements as structures, and any energies would."""
+
 SIMILAR_SIZE = 0.2
 """Energies within this share of the potential's count from similar atoms."""
 
@@ -185,7 +188,7 @@ def _by_deviation(atoms: Sequence[Atoms], n: Array, hypotheses: tuple[Array, Arr
         f"energies taken as {{}} deviate from the potential by {1000 * left[0]:.1f} meV/atom after re-referencing, "
         f"taken as {{}} by {1000 * left[1]:.1f}"
     )
-    return _lower(left, ENERGY_MARGIN), what
+    return (None if max(left) < NOTHING_LEFT else _lower(left, ENERGY_MARGIN)), what
 
 
 def _by_slope(atoms: Sequence[Atoms], n: Array, hypotheses: tuple[Array, Array], model: Array) -> Told:
