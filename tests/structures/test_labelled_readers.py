@@ -87,6 +87,33 @@ def test_a_reference_beside_a_models_label_must_agree_or_be_chosen(tmp_path):
     assert one.energy == -3.6
 
 
+@pytest.mark.parametrize(
+    ("header", "energy"),
+    [
+        ("energy=-3.5 free_energy=-3.6", -3.5),  # smearing
+        ("REF_energy=-3.5 free_energy=-3.6", -3.5),
+        ("REF_energy=-3.5 dft_energy=-3.5", -3.5),
+        ("REF_energy=-3.5 dft_energy=-7.0", "REF_energy and dft_energy, which differ"),
+        ("energy=-3.5 Energy=-7.0", "energy and Energy, which differ"),
+    ],
+)
+def test_names_of_one_label_must_agree(tmp_path, header, energy):
+    path = tmp_path / "x.extxyz"
+    path.write_text(text(header))
+    if isinstance(energy, str):
+        with pytest.raises(InputError, match=energy):
+            read_labelled(path)
+    else:
+        assert read_labelled(path).structures[0].energy == energy
+
+
+def test_a_virial_that_says_reference_comes_before_a_plain_stress(tmp_path):
+    path = tmp_path / "x.extxyz"
+    path.write_text(text('energy=-3.5 REF_virial="-1 0 0 0 -1 0 0 0 -1" stress="9 0 0 0 9 0 0 0 9"'))
+    (found,) = read_labelled(path).structures
+    np.testing.assert_allclose(found.stress, np.eye(3) / found.atoms.get_volume())
+
+
 def test_stresses_and_virials_in_every_convention(tmp_path):
     nine = " ".join(map(str, STRESS.ravel()))
     ase_order = " ".join(str(STRESS[i, j]) for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)))

@@ -30,6 +30,7 @@ PLAIN_NAMES = {
     "stress": ("stress", "stresses"),
     "virial": ("virial", "virials"),
 }
+FREE_ENERGY = "free_energy"
 TENSOR = re.compile(r"(^|\s)(stress|virial)\s*=")
 OURS = "label_"
 
@@ -48,13 +49,14 @@ def read_extxyz(_path: Path, data: bytes, given: LabelConventions) -> Iterator[R
             atoms, info = _parse(frame)
             found = {**info, **atoms.arrays}
             group = first(found, (given.group_key,) if given.group_key else GROUP_NAMES)
+            stress, virial = stress_and_virial(found, given.stress_key)
             yield RawFrame(
                 place=place,
                 atoms=atoms,
                 energy=label(found, "energy", given.energy_key),
                 forces=label(found, "forces", given.forces_key),
-                stress=label(found, "stress", given.stress_key),
-                virial=None if given.stress_key else label(found, "virial", None),
+                stress=stress,
+                virial=virial,
                 group=None if group is None else str(group),
             )
         except InvalidStructureError as error:
@@ -67,21 +69,38 @@ def label(found: Mapping[str, Any], quantity: str, key: str | None) -> Any:
     """A label under the name given, else under a name that says reference, else under a plain one; None if absent.
 
     Raises:
-        InvalidStructureError: a reference and a plain name are both there, with different values.
+        InvalidStructureError: several names are there, with different values. (A free energy beside another is none.)
     """
     if key is not None:
         return found.get(key)
-    names = [pattern.format(stem) for pattern in REFERENCE_NAMES for stem in PLAIN_NAMES[quantity]]
-    reference = next((name for name in names if name in found), None)
-    plain = next((name for name in PLAIN_NAMES[quantity] if name in found), None)
-    if reference is None or plain is None:
-        name = reference or plain
-        return None if name is None else found[name]
-    if not np.array_equal(np.asarray(found[reference]), np.asarray(found[plain])):
-        raise InvalidStructureError(
-            f"holds {reference} and {plain}, which differ. Say which is the label, e.g. {quantity}_key: {reference}."
-        )
-    return found[reference]
+    there = [name for name in (*_reference_names(quantity), *PLAIN_NAMES[quantity]) if name in found]
+    if not there:
+        return None
+    chosen = there[0]
+    for other in there[1:]:
+        differs = not np.array_equal(np.asarray(found[chosen]), np.asarray(found[other]))
+        if differs and (not other.endswith(FREE_ENERGY) or chosen.endswith(FREE_ENERGY)):
+            raise InvalidStructureError(
+                f"holds {chosen} and {other}, which differ. Say which is the label, e.g. {quantity}_key: {chosen}."
+            )
+    return found[chosen]
+
+
+def stress_and_virial(found: Mapping[str, Any], key: str | None) -> tuple[Any, Any]:
+    """Their labels; of a plain stress beside a virial that says reference the latter alone.
+
+    Raises:
+        InvalidStructureError: see ``label``.
+    """
+    stress, virial = label(found, "stress", key), None if key else label(found, "virial", None)
+    says_reference = {what: any(name in found for name in _reference_names(what)) for what in ("stress", "virial")}
+    if key is None and says_reference["virial"] and not says_reference["stress"]:
+        stress = None
+    return stress, virial
+
+
+def _reference_names(quantity: str) -> list[str]:
+    return [pattern.format(stem) for pattern in REFERENCE_NAMES for stem in PLAIN_NAMES[quantity]]
 
 
 def first(found: Mapping[str, Any], names: tuple[str, ...]) -> Any:
