@@ -364,6 +364,13 @@ def test_frames_that_validate_and_train_are_told(frames):
     assert note in plan(recipe(twice), device="cpu").note
 
 
+def test_fewer_groups_than_folds_are_told(frames):
+    groups = {one.group for one in read_labelled(frames["train"]).structures}
+    asked = len(groups) + 2
+    found = plan(recipe(frames, data={"split": {"folds": asked}}), device="cpu")
+    assert f"There are {len(groups)} groups, so as many folds and members, and not {asked}" in found.note
+
+
 def test_a_name_of_a_label_that_no_frame_has_is_told(frames):
     for key in ("stress_key", "group_key"):
         with pytest.raises(InputError, match="no frame has dft_typo, which was given as the name of a label"):

@@ -123,7 +123,11 @@ def read_data(section: DataSection, potential: Potential) -> TrainingData:
     validation = frames.get("validation", Frames((), ()))
     known = Frames(train.labels + validation.labels, train.pretrained + validation.pretrained)
     splits = splits_of(section, train.labels, len(validation))
-    held_out = section.split.by == "group" and section.split.folds is None and not len(validation)
+    folds, note = section.split.folds, ""
+    if folds is not None and len(splits) < folds:
+        note = f"There are {len(splits)} groups, so as many folds and members, and not {folds} (data.split.folds)."
+    elif section.split.by == "group" and folds is None and not len(validation):
+        note = unlike_the_others(train.labels, splits[0])
     return TrainingData(
         known=known,
         test=frames.get("test", Frames((), ())),
@@ -132,7 +136,7 @@ def read_data(section: DataSection, potential: Potential) -> TrainingData:
         left_out=tuple(left_out),
         findings=findings.get("train", ()),
         sha256={name: data.sha256 for name, data in read.items()},
-        note=unlike_the_others(train.labels, splits[0]) if held_out else "",
+        note=note,
     )
 
 
