@@ -40,6 +40,16 @@ def test_folder(tmp_path, limits):
         found.candidates[3].source.load(limits)
 
 
+def test_files_of_a_folder_that_are_passed_over_are_told(tmp_path, caplog):
+    write(tmp_path / "a.cif", bulk("Si"))
+    assert len(read_candidates(tmp_path)) == 1
+    assert caplog.messages == []
+    for name in ("m.mcif", "nacl.poscar.txt", ".hidden"):
+        (tmp_path / name).touch()
+    assert len(read_candidates(tmp_path)) == 1
+    assert "2 of 3 files passed over, whose names are of no structure: m.mcif, nacl.poscar.txt" in caplog.text
+
+
 def test_folder_keeps_the_suffix_where_two_files_share_an_id(tmp_path):
     for name in ("x.cif", "x.vasp", "y.cif"):
         (tmp_path / name).write_text("")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from uniscreen.errors import InputError
 from uniscreen.structures.candidate import Candidates, CandidateTable, ReadLimits
 from uniscreen.structures.entries import read_entries, read_frames
 from uniscreen.structures.formats import ACCEPTED, structure_format, without_gz
+from uniscreen.structures.guard import shorten
 from uniscreen.structures.input_file import opened_input
 from uniscreen.structures.rows import Rows, check_ids, storable
 from uniscreen.structures.sources import ArraySource, FileSource, TextSource
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from uniscreen.structures.candidate import StructureSource
+
+log = logging.getLogger(__name__)
 
 READERS: dict[str, Callable[[Path, IO[bytes]], Rows]] = {
     ".csv": read_csv,
@@ -45,7 +49,8 @@ def read_candidates(path: Path, limit: int | None = None) -> CandidateTable:
       ``structure`` (a file's path, relative to the table's folder), ``cif`` or ``poscar`` (inline text), or
       none and ids of the Materials Project, whose structures are then to be fetched (`IdSource`);
       all other columns are carried through;
-    - a folder of structure files (not its sub-folders), whose ids are the file names without their suffix;
+    - a folder of structure files (not its sub-folders), whose ids are the file names without their suffix; how many
+      files of other names it holds is logged;
     - a multi-frame extxyz, whose scalar values are carried through;
     - a JSON list of pymatgen ComputedStructureEntry or Structure dicts, whose scalar values are likewise.
 
@@ -116,13 +121,20 @@ def _read_folder(folder: Path) -> Rows:
     """Return the structure files of a folder; where two would share an id, both keep their suffix in it."""
     import pandas as pd
 
-    names = sorted(
-        file.name
-        for file in folder.iterdir()
-        if not file.is_dir() and not file.name.startswith(".") and structure_format(file.name)[0] is not None
-    )
+    there = sorted(file.name for file in folder.iterdir() if not file.is_dir() and not file.name.startswith("."))
+    names = [name for name in there if structure_format(name)[0] is not None]
     if not names:
         raise InputError(f"the folder {folder} holds no structure file; expected {ACCEPTED}.")
+    if others := [name for name in there if structure_format(name)[0] is None]:
+        log.warning(
+            "%s: %d of %d files passed over, whose names are of no structure: %s%s. Expected %s.",
+            folder,
+            len(others),
+            len(there),
+            shorten(", ".join(others[:3]), 120),
+            " ..." if len(others) > 3 else "",
+            ACCEPTED,
+        )
     stems = [structure_format(name)[1] for name in names]
     count = Counter(stems)
     ids = [stem if count[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
