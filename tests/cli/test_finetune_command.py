@@ -43,6 +43,9 @@ def test_a_recipe_that_ships_makes_a_potential(train, tmp_path):
     assert f"Potential: {tmp_path / 'run'}" in run.output
     assert (tmp_path / "run" / "report.html").is_file()
     assert load_potential(str(tmp_path / "run"), device="cpu").card.tuned_elements == {"Na", "Cl"}
+    shift = summary["reference_energy_shifts_eV_per_atom"]["Na"]
+    shown = CliRunner().invoke(main, ["models", "show", str(tmp_path / "run")]).output
+    assert f"Na {shift:+.3f}" in " ".join(shown.split())
 
 
 def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(train, tmp_path, monkeypatch):

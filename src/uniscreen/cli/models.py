@@ -174,6 +174,7 @@ def _facts(card: ModelCard, path: Path | None) -> dict[str, str]:
         "citation": card.citation,
         "functional": card.functional,
         "energies": f"{card.energy_convention}: {energies[card.energy_convention]}",
+        "reference energies": _moved(card),
         "forces": forces[card.forces],
         "head": card.head,
         "magnetic moments": "yes" if card.magnetic_moments else "no",
@@ -184,6 +185,12 @@ def _facts(card: ModelCard, path: Path | None) -> dict[str, str]:
         "elements": f"{len(card.elements)}: {' '.join(_by_atomic_number(card.elements))}",
     }
     return {label: value for label, value in facts.items() if value}
+
+
+def _moved(card: ModelCard) -> str:
+    """What fine-tuning added to the reference energies, if anything."""
+    moved = ", ".join(f"{symbol} {shift:+.3f}" for symbol, shift in card.reference_shifts)
+    return f"fine-tuning moved them, eV/atom: {moved}; screens take that off before the hull" if moved else ""
 
 
 def _use(card: ModelCard, *, accepted: bool) -> str:
