@@ -427,6 +427,16 @@ def test_provenance_and_model_notes(report, oxides):
     assert "not applied again" in page.text
 
 
+def test_what_is_made_of_a_fine_tunings_reference_energies_is_said(results_folder, oxides, elements):
+    folder = results_folder(oxides)
+    run = json.loads((folder / "run.json").read_text())
+    run["model"] |= {"base": "chgnet-0.3.0", "reference_shifts": {"Na": 0.3, "O": 0.1}}
+    (folder / "run.json").write_text(json.dumps(run))
+    text = Page(write_screen_report(folder, elements)).text
+    assert "The labels that its base was trained on already carried" in text
+    assert "moved the reference energies of Na, O to those of its data" in text
+
+
 def test_no_published_error_is_claimed_for_another_model(report, oxides):
     page = report(oxides, model="chgnet-r2scan")
     assert "63 meV/atom" not in page.text

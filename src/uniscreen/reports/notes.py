@@ -208,9 +208,10 @@ def _corrections(results: ScreenResults) -> str:
         corrections = corrections - results.ok.get("correction_reference_energies_eV_per_atom", 0.0)
     corrected = int((corrections.abs() > 1e-9).sum())
     if model.get("energy_convention") == "MP2020-corrected":
+        labels = "The labels that its base was trained on" if model.get("base") else "Its training labels"
         how = (
-            "Its training labels already carried the Materials Project's corrections (MP2020), so they are in "
-            "its energies and were not applied again."
+            f"{labels} already carried the Materials Project's corrections (MP2020), so they are in its energies and "
+            "were not applied again."
         )
     elif corrected:
         how = (
