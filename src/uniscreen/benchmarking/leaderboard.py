@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ENTRY = ("model", "regime", "n_train", "source")
 """What makes an entry of a dataset's board; its cells differ in the seed alone."""
 
-TRAINED = ("fine-tuned", "from-scratch", "dedicated")
+NOISY = ("fine-tuned", "from-scratch", "dedicated")
 """The regimes whose errors differ between seeds by what training makes of them."""
 
 HEADLINE = ("energy_mae", "force_mae")
@@ -175,7 +175,7 @@ def _ranked(scores: Sequence[tuple[dict[str, Any], list[float]]], better: Better
     if better == "no direction":
         yield from (record for record, _ in there)
     else:
-        trained = [record["regime"] in TRAINED for record, _ in there]
+        trained = [record["regime"] in NOISY for record, _ in there]
         found = zip(there, places([values for _, values in there], trained), strict=True)
         for (record, _), place in sorted(found, key=lambda one: statistics.fmean(one[0][1])):
             yield {**record, "rank": place.best, "worst_rank": place.worst}

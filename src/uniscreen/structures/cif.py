@@ -256,17 +256,23 @@ def _group_number(operations: list[Any]) -> int:
     return 0 if found is None else int(found.number)
 
 
-@cache
 def _has_other_settings(number: int, name: str) -> bool:
     """Whether the space group of a number has settings besides the usual one, of which this is no name."""
+    names, only = _usual_setting(number)
+    return not only and _bare(name) not in names
+
+
+@cache
+def _usual_setting(number: int) -> tuple[frozenset[str], bool]:
+    """The names, short and full, of the usual setting of a space group, and whether it is the only one."""
     import spglib
 
     types = [spglib.get_spacegroup_type(hall) for hall in range(1, N_SETTINGS + 1)]
     usual, *others = [kind for kind in types if kind is not None and kind.number == number] or [None]
     if usual is None:
-        return True
-    names = {usual.international_short, usual.international_full, *usual.international.split("=")}
-    return bool(others) and _bare(name) not in map(_bare, names)
+        return frozenset(), False
+    names = (usual.international_short, usual.international_full, *usual.international.split("="))
+    return frozenset(map(_bare, names)), not others
 
 
 def _bare(name: str) -> str:

@@ -75,10 +75,10 @@ def structure_from_dict(value: Any, limits: ReadLimits) -> Atoms:
         raise InvalidStructureError("has no lattice.matrix, so it is not a periodic crystal.")
     if not all(lattice.get("pbc") or (True,)):
         raise InvalidStructureError(f"lattice.pbc is {lattice['pbc']}; expected true in all three directions.")
-    _require_neutral(value)
     matrix = finite_array(lattice["matrix"], (3, 3), "lattice vectors")
     numbers = [_element(site, k) for k, site in enumerate(sites, start=1)]
     positions = [_position(site, k, matrix) for k, site in enumerate(sites, start=1)]
+    _require_neutral(value)
     magmoms = [(site.get("properties") or {}).get("magmom") for site in sites]
     return crystal(numbers, positions, matrix, None if None in magmoms else magmoms)
 
@@ -88,7 +88,7 @@ def _require_neutral(structure: Mapping[str, Any]) -> None:
     charge = structure.get("charge")
     if not isinstance(charge, int | float) or abs(charge) < CHARGED:
         return
-    species = [each for site in structure["sites"] for each in site.get("species") or () if isinstance(each, dict)]
+    species = [each for site in structure["sites"] for each in site["species"]]
     states = [each.get("oxidation_state") for each in species]
     if not any(states) or abs(charge - sum(state or 0 for state in states)) > CHARGED:
         raise InvalidStructureError(

@@ -46,8 +46,7 @@ class LabelledData:
     """Labelled structures in the order of the file, and what was left out and why.
 
     ``conventions`` are those in which the first frame was read; ``sha256`` is of the input; ``files`` are those of a
-    folder that have structures. ``absent`` are the names
-    that were given for stresses or groups and that no frame has.
+    folder that have structures. ``absent`` are the names that were given for stresses or groups and that no frame has.
     """
 
     structures: tuple[LabelledStructure, ...]
