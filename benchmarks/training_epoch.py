@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 from uniscreen.machine import usable_cores
 from uniscreen.training.assignment import adapted
 from uniscreen.training.finetuning import prepare
-from uniscreen.training.recipe import checked
+from uniscreen.training.recipe_file import checked
 from uniscreen.training.sharing import SharedObjective
 from uniscreen.training.strategies import Adaptation
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA

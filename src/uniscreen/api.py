@@ -78,7 +78,7 @@ def finetune(
 
     from uniscreen.reports import write_training_report
     from uniscreen.training import finetuning
-    from uniscreen.training.recipe import read_recipe
+    from uniscreen.training.recipe_file import read_recipe
     from uniscreen.training.shipped import find_recipe
 
     files = {"train": train, "validation": validation, "test": test}

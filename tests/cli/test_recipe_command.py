@@ -7,7 +7,7 @@ import yaml
 from click.testing import CliRunner
 
 from uniscreen.cli.main import main
-from uniscreen.training.recipe import read_recipe
+from uniscreen.training.recipe_file import read_recipe
 from uniscreen.training.shipped import shipped_recipes
 
 

@@ -25,7 +25,7 @@ from uniscreen.errors import InputError, ResumeError
 from uniscreen.potentials.committee import SavedCommittee
 from uniscreen.structures.labels import read_labelled
 from uniscreen.training.finetuning import finetune, plan
-from uniscreen.training.recipe import checked
+from uniscreen.training.recipe_file import checked
 from uniscreen.training.safety import read_trained_on
 
 MODEL = "chgnet-0.3.0"

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from uniscreen.errors import InputError
-from uniscreen.training.recipe import Blocks, Delta, LoRA, read_recipe
+from uniscreen.training.recipe import Blocks, Delta, LoRA
+from uniscreen.training.recipe_file import read_recipe
 from uniscreen.training.shipped import find_recipe, purpose, shipped_recipes
 
 

@@ -16,7 +16,7 @@ from finetuning_frames import labelled, rattled
 from uniscreen import load_potential
 from uniscreen.errors import TrainingProcessError
 from uniscreen.training.finetuning import finetune
-from uniscreen.training.recipe import checked
+from uniscreen.training.recipe_file import checked
 
 MODEL = "chgnet-0.3.0"
 

@@ -21,7 +21,8 @@ from uniscreen.potentials.isolated.mtp_files import SCHEME
 from uniscreen.potentials.saved import DESCRIPTION
 from uniscreen.structures.labels import LabelConventions, labelled_extxyz, read_labelled
 from uniscreen.training.dataset import chosen_places, splits_of
-from uniscreen.training.recipe import DataSection, Recipe, read_recipe
+from uniscreen.training.recipe import DataSection, Recipe
+from uniscreen.training.recipe_file import read_recipe
 from uniscreen.training.safety import read_trained_on
 from uniscreen.training.shipped import find_recipe
 from uniscreen.training.splits import split

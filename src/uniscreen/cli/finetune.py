@@ -56,7 +56,7 @@ def finetune(
 
     The same command again continues a run that was interrupted. Exit code 1 if a check of the trained potential fails.
     """
-    from uniscreen.training.recipe import read_recipe
+    from uniscreen.training.recipe_file import read_recipe
     from uniscreen.training.shipped import find_recipe
 
     chosen = read_recipe(find_recipe(recipe), settings, **data)

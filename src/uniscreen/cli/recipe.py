@@ -36,7 +36,7 @@ def list_recipes() -> None:
 @click.option("--resolved", is_flag=True, help="With every default, without the comments.")
 def show(name: Path, *, resolved: bool) -> None:
     """Print a recipe: one that ships, or a file."""
-    from uniscreen.training.recipe import read_recipe
+    from uniscreen.training.recipe_file import read_recipe
     from uniscreen.training.shipped import find_recipe
 
     path = find_recipe(name)
@@ -59,7 +59,7 @@ def new(name: Path, out: Path, train: str | None) -> None:
     import yaml
 
     from uniscreen.errors import InputError
-    from uniscreen.training.recipe import checked, read_recipe
+    from uniscreen.training.recipe_file import checked, read_recipe
     from uniscreen.training.shipped import find_recipe
 
     path = find_recipe(name)
@@ -82,7 +82,7 @@ def new(name: Path, out: Path, train: str | None) -> None:
 def validate(file: Path, settings: tuple[str, ...]) -> None:
     """Check a recipe's keys, values and files, without a model."""
     from uniscreen.errors import InputError
-    from uniscreen.training.recipe import read_recipe
+    from uniscreen.training.recipe_file import read_recipe
     from uniscreen.training.shipped import find_recipe
 
     path = find_recipe(file)

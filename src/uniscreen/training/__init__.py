@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from uniscreen.training.finetuning import finetune
-    from uniscreen.training.recipe import Recipe, read_recipe
+    from uniscreen.training.recipe import Recipe
+    from uniscreen.training.recipe_file import read_recipe
 
 __all__ = ["Recipe", "finetune", "read_recipe"]
 
-_HOMES = {"Recipe": "recipe", "finetune": "finetuning", "read_recipe": "recipe"}
+_HOMES = {"Recipe": "recipe", "finetune": "finetuning", "read_recipe": "recipe_file"}
 
 
 def __getattr__(name: str) -> object:
