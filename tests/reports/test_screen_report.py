@@ -304,6 +304,12 @@ def test_missing_terminal_is_said_and_not_drawn(report, dft, make_candidate):
     assert page.rows("flags")[0][:2] == ["missing_terminal", "1"]
 
 
+def test_details_of_one_flag_stand_together(report, make_candidate):
+    flags = "outside_fine_tuning:Al;large_volume_change;outside_fine_tuning:O"
+    page = report([make_candidate("a", "Al2O3", -3.0, flags=flags), make_candidate("b", "MgO", -2.0)])
+    assert page.column("top", "Flags") == ["outside_fine_tuning: Al, O; large_volume_change", ""]
+
+
 def test_at_most_twelve_diagrams(report, make_candidate):
     metals = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Al", "Sc", "Y", "La", "Ti")
     page = report([make_candidate(metal, f"{metal}O", -2.0) for metal in metals])

@@ -252,7 +252,12 @@ def _space_groups(row: dict[str, Any]) -> Cell:
 
 
 def _flags(flags: str) -> Cell:
-    text = "; ".join(flag.strip() for flag in flags.split(";") if flag.strip())
+    """The flags of a row, the details of one kind together: ``outside_fine_tuning: Al, O``."""
+    details: dict[str, list[str]] = {}
+    for flag in filter(None, map(str.strip, flags.split(";"))):
+        kind, _, detail = flag.partition(":")
+        details.setdefault(kind, []).extend([detail] if detail else [])
+    text = "; ".join(f"{kind}: {', '.join(of)}" if of else kind for kind, of in details.items())
     return Cell(breakable(shortened(text, 120)), title=_if_cut(text, 120), kind="flags")
 
 
