@@ -27,6 +27,8 @@ from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ase import Atoms
+
     from uniscreen.potentials.base import Potential
 
 
@@ -198,6 +200,44 @@ def test_elastic_constants_with_moving_ions_are_pymatgens(emt):
     assert set(found) == {"c11", "c12", "c13", "c33", "c44"}
     for name, value in found.items():
         assert value == pytest.approx(expected[int(name[1]) - 1, int(name[2]) - 1], rel=0.01, abs=0.5), name
+
+
+def copper(cell: tuple[float, float, float]) -> Atoms:
+    """A face-centred crystal of copper, strained to a cell."""
+    atoms = bulk("Cu", "fcc", a=3.6, cubic=True)
+    atoms.set_cell(cell, scale_atoms=True)
+    return atoms
+
+
+@pytest.mark.parametrize(
+    ("conventional", "other"),
+    [
+        (bulk("Cu", "fcc", a=3.6, cubic=True), bulk("Cu", "fcc", a=3.6)),
+        (bulk("Cu", "hcp", a=2.55, c=4.15), None),
+        (copper((3.6, 3.6, 3.9)), None),
+        (copper((3.5, 3.6, 3.9)), None),
+    ],
+    ids=["cubic", "hexagonal", "tetragonal", "orthorhombic"],
+)
+def test_elastic_constants_are_those_of_the_conventional_cell(conventional, other, emt, tmp_path):
+    """Published constants are; a file may hold the crystal in any other orientation."""
+    found = []
+    for number, (crystal, angle) in enumerate([(conventional, 0), (other or conventional, 0 if other else 37)]):
+        turned = crystal.copy()
+        turned.rotate(angle, (1, 2, 3), rotate_cell=True)
+        file = tmp_path / f"{number}.extxyz"
+        turned.write(file)
+        found.append(measured(emt, structure=file, elastic={}))
+    assert found[0] == pytest.approx(found[1], rel=3e-3)  # strains of 0.5 % along other axes
+
+
+def test_axes_of_a_crystal_that_lie_as_they_should_are_kept():
+    upright = bulk("Fe", "bcc", a=2.9, cubic=True)
+    upright.set_cell([2.9, 2.9, 3.1], scale_atoms=True)
+    for crystal in (bulk("Cu", cubic=True), upright, copper((3.9, 3.5, 3.6)), bulk("Si", cubic=True)):
+        assert np.array_equal(elastic.standard_axes(crystal), np.eye(3))
+    upright.rotate(90, "y", rotate_cell=True)
+    assert np.abs(elastic.standard_axes(upright)[2]) == pytest.approx([1, 0, 0], abs=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,10 @@ REFUSED = {
         SILICON + "[crystals.si.vacancy]\nsupercell = [1, 1, 1]\nremoved = [8]",
         "removed are different atoms of the cell, 0 to 7",
     ),
+    "a plane twice": (
+        SILICON + "[[crystals.si.surfaces]]\nmiller = [2, -2, 0]\nlayers = 3",
+        r"no common divisor: give \(1, -1, 0\)",
+    ),
     "no plane": (SILICON + "[[crystals.si.surfaces]]\nmiller = [0, 0, 0]\nlayers = 3", "is no plane"),
     "polymorphs of two compositions": (
         SILICON + SALT + "[[polymorphs]]\ncrystals = ['si', 'salt']",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -134,6 +135,9 @@ class Surface(_Referenced):
     def _is_a_plane(cls, value: tuple[int, int, int]) -> tuple[int, int, int]:
         if not any(value):
             raise ValueError("(0, 0, 0) is no plane")
+        if (common := math.gcd(*value)) > 1:
+            reduced = tuple(index // common for index in value)
+            raise ValueError(f"indices of a plane have no common divisor: give {reduced}")
         return value
 
     @property
