@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import uniscreen
-from benchmark_rows import benchmark_rows, cell, failed, frame, seeds
+from benchmark_rows import SOURCE, benchmark_rows, cell, failed, frame, seeds
 from uniscreen.benchmarking.leaderboard import COLUMNS
 from uniscreen.errors import InputError
 
@@ -43,6 +43,27 @@ def test_ties_inside_the_noise_have_a_range_of_places():
     )
     assert ranks(board) == {"best": (1, 1), "a": (2, 3), "b": (2, 3), "published": (4, 4)}
     assert board["model"].tolist() == ["best", "a", "b", "published"]
+
+
+def test_one_seed_has_the_noise_of_its_kind_and_a_published_figure_has_none():
+    rows = frame(
+        seeds("energy_mae", [1.0, 2.0, 3.0], model="trained"),
+        seeds("energy_mae", [2.1], model="trained once"),
+        seeds("energy_mae", [2.2], model="quoted", regime="dedicated", source=SOURCE),
+        seeds("energy_mae", [2.3], model="quoted too", regime="dedicated", source=SOURCE),
+        seeds("energy_mae", [99.0, 100.0, 101.0], model="moved", regime="re-referenced"),
+        seeds("energy_mae", [102.0], model="moved once", regime="re-referenced"),
+        seeds("energy_mae", [120.0], model="moved once too", regime="re-referenced"),
+    )
+    assert ranks(uniscreen.leaderboard(rows)) == {
+        "trained": (1, 4),
+        "trained once": (1, 4),
+        "quoted": (1, 3),
+        "quoted too": (2, 4),
+        "moved": (5, 6),
+        "moved once": (5, 6),
+        "moved once too": (7, 7),
+    }
 
 
 def test_each_direction():

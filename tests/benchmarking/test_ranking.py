@@ -31,11 +31,11 @@ def test_a_single_value_ties_only_through_the_noise_of_the_other():
 
 def test_places_with_a_tie_in_the_middle():
     samples = [[20.0, 20.1, 20.2], [1.0, 1.1, 1.2], [5.0, 6.0, 7.0], [5.5, 6.5, 7.5], [3.0]]
-    assert places(samples, [False] * 5) == [(5, 5), (1, 1), (3, 4), (3, 4), (2, 2)]
+    assert places(samples, [""] * 5) == [(5, 5), (1, 1), (3, 4), (3, 4), (2, 2)]
 
 
 def test_an_entry_of_much_noise_can_be_first_or_last():
-    assert places([[1.0, 1.1, 1.2], [2.0, 2.1, 2.2], [2.0, 3.0, 400.0]], [False] * 3) == [(1, 2), (2, 3), (1, 3)]
+    assert places([[1.0, 1.1, 1.2], [2.0, 2.1, 2.2], [2.0, 3.0, 400.0]], [""] * 3) == [(1, 2), (2, 3), (1, 3)]
 
 
 def test_a_training_with_one_seed_has_the_noise_of_the_others():
@@ -43,6 +43,6 @@ def test_a_training_with_one_seed_has_the_noise_of_the_others():
     error, t = 10 * ((0.1 / 1.1) ** 2 / 2 + (0.3 / 2.3) ** 2 / 2) ** 0.5, 2.776445  # of 4 degrees, 97.5 %
     for difference, tie in ((t * error - 0.01, True), (t * error + 0.01, False)):
         samples = [*others, [10.0], [10.0 + difference], [300.0, 301.0]]
-        assert (places(samples, [True, True, True, False, False])[2] == (3, 4)) == tie
-        assert places(samples, [True, True, False, False, False])[2:4] == [(3, 3), (4, 4)]
-    assert places([[1.0], [1.1]], [True] * 2) == [(1, 1), (2, 2)]  # nobody's noise is known
+        assert (places(samples, ["a", "a", "a", "", "b"])[2] == (3, 4)) == tie  # not that of another kind
+        assert places(samples, ["a", "a", "", "", ""])[2:4] == [(3, 3), (4, 4)]
+    assert places([[1.0], [1.1], [50.0, 50.1]], ["a", "a", "b"])[:2] == [(1, 1), (2, 2)]  # nobody's noise is known

@@ -251,6 +251,13 @@ def test_all_that_cannot_be_told_from_the_best_are_counted():
     assert "(fine-tuned, 100 structures); 2 more cannot be told from it." in leaderboard_markdown(content)
 
 
+def test_the_test_set_of_a_published_figure_is_not_that_of_the_benchmark():
+    quoted = cell({"energy_mae": 1.0}, model="quoted", regime="published", n_train=None, n_test=2000, source=SOURCE)
+    text = leaderboard_markdown(LeaderboardContent.read(frame(cell({"energy_mae": 1.0}), quoted)))
+    assert "Tested on 25 structures." in text
+    assert "Not on all of them" not in text
+
+
 def test_cells_that_failed_in_different_metrics_are_all_counted():
     broken = [
         {**failed("no minimum", model="m", seed=seed)[0], "metric": metric}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from uniscreen.benchmarking.quantities import QUANTITIES, Better, quantity_of
 from uniscreen.benchmarking.ranking import places
-from uniscreen.benchmarking.result_columns import REGIMES
+from uniscreen.benchmarking.result_columns import COMPUTED, REGIMES
 from uniscreen.benchmarking.result_rows import read_rows
 from uniscreen.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 ENTRY = ("model", "regime", "n_train", "source")
 """What makes an entry of a dataset's board; its cells differ in the seed alone."""
-
-NOISY = ("fine-tuned", "from-scratch", "dedicated")
-"""The regimes whose errors differ between seeds by what training makes of them."""
 
 HEADLINE = ("energy_mae", "force_mae")
 """The metrics that come first, and that are shown as missing where nothing was measured."""
@@ -83,6 +80,13 @@ def leaderboard(
         for record in _board(entries, name, apart)
     ]
     return pd.DataFrame(records, columns=list(COLUMNS)).astype(dict.fromkeys(_COUNTS, "Int64"))
+
+
+def noise_of(record: Mapping[str, Any]) -> Literal["", "re-referencing", "training"]:
+    """What differs between the seeds of an entry: nothing where it is as it was published, or its value is."""
+    if record["regime"] in {"zero-shot", "published"} or not str(record["source"]).startswith(COMPUTED):
+        return ""
+    return "re-referencing" if record["regime"] == "re-referenced" else "training"
 
 
 def metric_order(metric: str) -> tuple[int, str]:
@@ -175,8 +179,8 @@ def _ranked(scores: Sequence[tuple[dict[str, Any], list[float]]], better: Better
     if better == "no direction":
         yield from (record for record, _ in there)
     else:
-        trained = [record["regime"] in NOISY for record, _ in there]
-        found = zip(there, places([values for _, values in there], trained), strict=True)
+        noise = [noise_of(record) for record, _ in there]
+        found = zip(there, places([values for _, values in there], noise), strict=True)
         for (record, _), place in sorted(found, key=lambda one: statistics.fmean(one[0][1])):
             yield {**record, "rank": place.best, "worst_rank": place.worst}
     yield from (record for record, values in scores if not values)

@@ -36,17 +36,23 @@ class Places(NamedTuple):
     worst: int
 
 
-def places(samples: Sequence[Sequence[float]], trained: Sequence[bool]) -> list[Places]:
+def places(samples: Sequence[Sequence[float]], noise: Sequence[str]) -> list[Places]:
     """Give each entry its places; ``samples`` are its values, one a seed, and lower is better.
 
     ``best`` is one more than the number of entries that are better beyond the noise, ``worst`` counts all that are not
-    worse beyond it. One value is exact, but one of an entry that was ``trained`` has the relative noise of the samples
-    of several that were trained too, pooled, if there are any.
+    worse beyond it. ``noise`` is the kind of what differs between the seeds of an entry, and empty where nothing does.
+    One value without noise is exact; one with noise has the relative noise of the samples of several values of its
+    kind, pooled, if there are any.
     """
-    pooled, freedom = _pooled([sample for sample, noisy in zip(samples, trained, strict=True) if noisy])
+    pooled = {
+        kind: _pooled([sample for sample, other in zip(samples, noise, strict=True) if other == kind])
+        for kind in {*noise} - {""}
+    }
     means = [
-        Mean(sample[0], pooled * sample[0] ** 2, freedom) if len(sample) == 1 and noisy else Mean.of(sample)
-        for sample, noisy in zip(samples, trained, strict=True)
+        Mean(sample[0], pooled[kind][0] * sample[0] ** 2, pooled[kind][1])
+        if len(sample) == 1 and kind
+        else Mean.of(sample)
+        for sample, kind in zip(samples, noise, strict=True)
     ]
     found = []
     for mean in means:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uniscreen.benchmarking.leaderboard import HEADLINE
+from uniscreen.benchmarking.result_columns import COMPUTED
 from uniscreen.reports.leaderboard_content import source_mark
 from uniscreen.reports.leaderboard_text import title_of, unit_of, value_text
 from uniscreen.reports.notes import Note
@@ -20,11 +21,12 @@ def counted(part: Part) -> str:
     n_cells = sum(entry.n_cells for entry in part.entries if not entry.is_quoted)
     n_quoted = sum(entry.is_quoted for entry in part.entries)
     n_failed = sum(entry.n_failed for entry in part.entries)
-    tested = part.board[part.board["metric"].isin(HEADLINE) & part.board["n_test"].notna()]
+    ours = part.board["source"].str.startswith(COMPUTED)
+    tested = part.board[ours & part.board["metric"].isin(HEADLINE) & part.board["n_test"].notna()]
     largest = int(tested["n_test"].max()) if len(tested) else 0
     words = f" Tested on {plural(largest, 'structure')}." if largest else ""
     fewer = {
-        " ".join(map(str, entry)): f" ({int(size)})"
+        " ".join(str(part) for part in entry if not is_missing(part)): f" ({int(size)})"
         for *entry, size in tested.loc[tested["n_test"] < largest, ["model", "regime", "n_train", "n_test"]].to_numpy()
     }
     unequal = f" Not on all of them: {listed([name + size for name, size in fewer.items()], 5)}." if fewer else ""
@@ -72,7 +74,8 @@ def leaderboard_notes(content: LeaderboardContent) -> list[Note]:
             f"# is the place among the entries of the dataset{f' of the same {apart}' if apart else ''}: a range is "
             "from the best to the worst place that the noise leaves open, and marks a tie. Two entries tie unless "
             "their means differ by Welch's t-test at 95 %. A training with ± ? is given the relative spread of those "
-            "with several seeds, pooled; where there are none it counts as exact, which is too sure. "
+            "with several seeds, pooled, and what was re-referenced that of its like; where there are none it counts "
+            "as exact, which is too sure. "
             "Slopes and cosines are ranked by their distance to 1.",
         ),
         Note(

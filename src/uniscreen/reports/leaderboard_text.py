@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from uniscreen.benchmarking.leaderboard import noise_of
 from uniscreen.benchmarking.quantities import quantity_of
-from uniscreen.benchmarking.result_columns import COMPUTED
 from uniscreen.reports.text import MISSING, decimals_of, is_missing, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_UNTRAINED = ("zero-shot", "published")
 
 
 def heading(metric: str) -> str:
@@ -41,12 +39,7 @@ def value_text(score: Mapping[str, Any]) -> str:
     text = number(mean, decimals)
     if not is_missing(std):
         return f"{text} ± {number(std, decimals)}"
-    return text if nothing_random(score) else f"{text} ± ?"
-
-
-def nothing_random(score: Mapping[str, Any]) -> bool:
-    """Whether an entry has no noise over seeds, because nothing was trained for it here."""
-    return score["regime"] in _UNTRAINED or not str(score["source"]).startswith(COMPUTED)
+    return f"{text} ± ?" if noise_of(score) else text
 
 
 def rank_text(score: Mapping[str, Any]) -> str:
