@@ -132,6 +132,13 @@ def test_published_figures_stand_beside_the_results_of_their_dataset(with_publis
     assert with_published(published(regime="dedicated", benchmark="x"))["benchmark"].unique().tolist() == ["bench", "x"]
 
 
+def test_a_table_written_by_hand_may_have_blanks_and_any_angstrom(with_published):
+    expected = with_published(published(metric="force_mae", unit="meV/\u00c5"))
+    for unit in ("meV/\u212b", "meV/A\u030a", " meV/\u00c5 "):  # the sign, a letter with a ring put on it
+        table = published(metric="force_mae", unit=unit, dataset=" Si ").rename(columns=lambda name: f" {name}")
+        pd.testing.assert_frame_equal(with_published(table), expected)
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [

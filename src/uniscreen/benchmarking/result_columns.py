@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
+from unicodedata import normalize
 
 from uniscreen.benchmarking.quantities import QUANTITIES, quantity_of
 from uniscreen.errors import InputError
@@ -76,7 +77,9 @@ def checked(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def typed(column: pd.Series[Any], kind: Kind, name: str) -> pd.Series[Any]:
-    """A column as text without missing values and control characters, as integers from 0 on or missing, or as floats.
+    """A column as text without missing values, control characters and outer blanks, as counts or missing, or as floats.
+
+    Text has the code points of NFC, so that an Å is one, however it was written.
 
     Raises:
         InputError: a value is of another kind.
@@ -84,7 +87,8 @@ def typed(column: pd.Series[Any], kind: Kind, name: str) -> pd.Series[Any]:
     import pandas as pd
 
     if kind == "text":
-        return column.astype("object").where(column.notna(), "").map(str).replace(_CONTROL, " ", regex=True)
+        text = column.astype("object").where(column.notna(), "").map(lambda value: normalize("NFC", str(value)))
+        return text.replace(_CONTROL, " ", regex=True).str.strip()
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     refuse(column[numbers.isna() & column.notna()], name, f"{column.name} is no number", "a number, or nothing")
     if kind == "number":

@@ -99,7 +99,8 @@ def _table(file: Path) -> pd.DataFrame:
         if file.suffix == ".parquet":
             return pd.read_parquet(file)
         # only what is empty is missing: a model may be called NA
-        return pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+        table = pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+        return table.rename(columns=str.strip)
     except (ValueError, OSError) as error:  # those of pandas and pyarrow are subclasses of these
         raise InputError(f"{file} cannot be read as a table ({error}).") from error
 
