@@ -72,6 +72,12 @@ def test_hyperparameters_are_resolved_by_type() -> None:
     for wrong in (-3, "-1", "nan", math.inf):
         with pytest.raises(InputError, match=r"cutoff is .* expected a number from 0 on, e.g. 5"):
             mtp.resolved({"cutoff": wrong})
+    with pytest.raises(InputError, match=r"angular_cutoff is 0, so that no atom has a neighbour"):
+        find_baseline("hdnnp").resolved({"angular_cutoff": 0})
+    unweighted = {"energy_weight": 0, "forces_weight": "0", "stress_weight": 0.0}
+    with pytest.raises(InputError, match=r"energy_weight, forces_weight, stress_weight are all 0"):
+        mtp.resolved(unweighted)
+    assert mtp.resolved(unweighted | {"stress_weight": 1})["energy_weight"] == 0
     assert find_baseline("snap").resolved({"last_weight": -0.3})["last_weight"] == -0.3
     with pytest.raises(InputError, match=r"parity is 'maybe', expected true or false"):
         find_baseline("nequip").resolved({"parity": "maybe"})

@@ -25,6 +25,10 @@ Hyperparameter = float | int | str | bool
 Status = Literal["installed", "can be installed", "cannot be had"]
 
 
+LOSS_WEIGHTS = ("energy_weight", "forces_weight", "stress_weight")
+"""Hyperparameters that say what errors count, where there are any."""
+
+
 @dataclass(frozen=True)
 class Baseline:
     """One kind of dedicated model.
@@ -86,7 +90,7 @@ class Baseline:
         """All hyperparameters: the given ones, and the defaults of the others.
 
         Raises:
-            InputError: one that there is not, or a value of another type than the default's.
+            InputError: one that there is not, a value of another type than the default's, no cutoff, or no weight at all.
         """
         defaults = dict(self.hyperparameters or {})
         for name, value in given.items():
@@ -95,6 +99,10 @@ class Baseline:
                 hint = f" Did you mean {close[0]!r}?" if close else ""
                 raise InputError(f"{self.name} has no hyperparameter {name!r}.{hint} It has {', '.join(defaults)}.")
             defaults[name] = _of_type(name, value, defaults[name])
+            if name.endswith("cutoff") and defaults[name] == 0:
+                raise InputError(f"{name} is 0, so that no atom has a neighbour; expected a distance in Å.")
+        if not any(defaults.get(name, 1) for name in LOSS_WEIGHTS):
+            raise InputError(f"{', '.join(LOSS_WEIGHTS)} are all 0, so there is nothing to train on.")
         return defaults
 
 
