@@ -90,7 +90,8 @@ class Baseline:
         """All hyperparameters: the given ones, and the defaults of the others.
 
         Raises:
-            InputError: one that there is not, a value of another type than the default's, no cutoff, or no weight at all.
+            InputError: one that there is not, a value of another type than the default's, or one with which nothing can
+                be trained.
         """
         defaults = dict(self.hyperparameters or {})
         for name, value in given.items():
