@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk, molecule
 
 from uniscreen.errors import InputError
 from uniscreen.potentials import find_card
+from uniscreen.potentials.base import SystemResult
+from uniscreen.structures.labels import LabelledStructure
 from uniscreen.training.safety import MeanErrors, read_training_errors
 from uniscreen.training.safety.dynamics import time_step
 from uniscreen.training.safety.holes import rises_down_to
@@ -63,6 +66,37 @@ def test_a_symmetric_crystal_is_its_own_parent_however_near_to_a_more_symmetric_
     atoms = bulk("Si", "diamond", a=5.43, cubic=True)
     atoms.set_cell(atoms.cell.array * [1, 1, 1.01], scale_atoms=True)
     assert symmetry(parent_of(atoms), 1e-3).number == 141  # I4_1/amd
+
+
+@pytest.mark.parametrize(
+    "crystal", [bulk("Si", cubic=True), bulk("NaCl", "rocksalt", a=5.69, cubic=True)], ids=["Si", "NaCl"]
+)
+def test_a_hot_frame_has_no_parent_by_accident(crystal):
+    """Of eight atoms that far from their sites some two nearly mirror each other in half of the frames."""
+
+    def operations(displaced: float) -> list[int]:
+        frames = [crystal.copy() for _ in range(10)]
+        for seed, frame in enumerate(frames):
+            frame.rattle(displaced, seed=seed)
+        return [symmetry(parent).operations for frame in frames if (parent := parent_of(frame)) is not None]
+
+    assert operations(0.1) == []
+    assert operations(0.03).count(48) >= 9
+
+
+def test_atoms_far_apart_are_not_the_equilibrium(loaded):
+    """A scan of a dimer, as sets for potentials from nothing have, ends at rest and far above every crystal."""
+    crystal = bulk("Si", cubic=True)
+    crystal.rattle(0.01, seed=0)
+    apart = Atoms("Si2", [[0, 0, 0], [5.5, 0, 0]], cell=[15, 15, 15], pbc=True)
+    frames = [
+        LabelledStructure(crystal, -43.0, np.full((8, 3), 0.2), None, None, "frame 1"),
+        LabelledStructure(apart, -2.0, np.zeros((2, 3)), None, None, "frame 2"),
+        LabelledStructure(crystal, -42.9, np.full((8, 3), 0.01), None, None, "frame 3"),
+    ]
+    results = [SystemResult(one.energy, one.forces, np.zeros((3, 3)), None) for one in frames]
+    (found,) = Subject(loaded("chgnet-0.3.0"), frames, None, None, None, 1.0, results).equilibria
+    assert found.place == "the symmetric parent of frame 3"
 
 
 def test_a_liquid_and_a_molecule_have_no_parent():

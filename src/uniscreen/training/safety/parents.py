@@ -11,8 +11,14 @@ from uniscreen.structures.symmetry import spglib_answer
 if TYPE_CHECKING:
     from typing import Any
 
-TOLERANCES = (0.01, 0.1, 0.3)
-"""Å, tried in turn: a crystal that is symmetric as given stays what it is, thermal displacements reach the last."""
+AS_GIVEN = 0.01
+"""Å: within it a crystal is symmetric as given, and stays what it is."""
+
+TOLERANCES = (0.1, 0.2, 0.3)
+"""Å, tried in turn for one that is not; thermal displacements reach the last."""
+
+LEAST_OPERATIONS = 8
+"""Of the point group that is found within TOLERANCES: a hot frame of any crystal has one of two or four by accident."""
 
 TRICLINIC = 2
 """Space groups up to this number fix no angle and, but for inversion, no site."""
@@ -39,14 +45,19 @@ def parent_of(atoms: Atoms) -> Atoms | None:
     """The idealised cell of the crystal that a frame is within the smallest tolerance that finds one.
 
     It is the conventional cell unless that is large. None for a frame that is not periodic in all directions, or in
-    which no symmetry beyond inversion is found.
+    which no symmetry is found: as given one beyond inversion, else one of LEAST_OPERATIONS.
     """
     if not atoms.pbc.all():
         return None
-    for tolerance in TOLERANCES:
+    for tolerance in (AS_GIVEN, *TOLERANCES):
         found = symmetry(atoms, tolerance)
-        if found is not None and found.number > TRICLINIC:
-            return _idealised(atoms, tolerance)
+        least = 1 if tolerance == AS_GIVEN else LEAST_OPERATIONS
+        if found is None or found.number <= TRICLINIC or found.operations < least:
+            continue
+        ideal = _idealised(atoms, tolerance)
+        kept = None if ideal is None else symmetry(ideal)
+        if kept is not None and kept.operations >= found.operations:  # spglib may find one, and then make another
+            return ideal
     return None
 
 

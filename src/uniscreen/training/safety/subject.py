@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 AT_REST = 0.1
 """eV/Å, largest reference force on an atom."""
 
+LOW = 0.5
+"""eV/atom above the lowest frame of a composition; crystals melt at less."""
+
 MAX_COMPOSITIONS = 5
 """Most compositions, of those in most frames, whose equilibria are probed."""
 
@@ -99,13 +102,14 @@ class Subject:
     def equilibria(self) -> list[Equilibrium]:
         """One structure near equilibrium of each composition: from its frame of lowest energy, at rest if any is.
 
-        Energies of different settings are often mixed in data, so that a hot frame may be lower than one at rest.
+        Energies of different settings are often mixed in data, so that a hot frame may be lower than one at rest; but
+        one far above, as two atoms far apart are, is at rest elsewhere.
         """
         frames: dict[str, list[LabelledStructure]] = defaultdict(list)
         for one, _ in self.pairs:
             frames[one.atoms.get_chemical_formula(empirical=True)].append(one)
         commonest = sorted(frames.values(), key=len, reverse=True)[:MAX_COMPOSITIONS]
-        return [_equilibrium(min(same, key=_rest_and_energy)) for same in commonest]
+        return [_equilibrium(min(_low(same), key=_rest_and_energy)) for same in commonest]
 
     @property
     def crystals(self) -> list[Equilibrium]:
@@ -128,6 +132,12 @@ class Subject:
         """
         card = self.potential.card
         return sorted(card.tuned_elements or {symbol for one, _ in self.pairs for symbol in one.atoms.symbols})
+
+
+def _low(frames: Sequence[LabelledStructure]) -> list[LabelledStructure]:
+    """Those of one composition whose energy is near the lowest."""
+    lowest = min(frame.energy_per_atom for frame in frames)
+    return [frame for frame in frames if frame.energy_per_atom <= lowest + LOW]
 
 
 def _rest_and_energy(frame: LabelledStructure) -> tuple[bool, float]:
