@@ -67,23 +67,40 @@ def mace(tmp_path):
     return load_potential(str(tmp_path / "random.model"), device="cpu", trust_model_file=True)
 
 
-def single_atoms(path, **energies):
-    frames = [Atoms(symbol, info={"energy": energy}) for symbol, energy in energies.items()]
+def single_atoms(path, name="energy", **energies):
+    frames = [Atoms(symbol, info={name: energy}) for symbol, energy in energies.items()]
     write(path, frames, format="extxyz")
     return path
 
 
 def test_isolated_atoms_become_the_reference_energies(mace, tmp_path):
     path = single_atoms(tmp_path / "atoms.extxyz", O=-430.0, Cu=-1.0)
-    found = isolated_atom_shifts(path, "energy", mace, {"O", "Cu"})
+    found = isolated_atom_shifts(path, None, mace, {"O", "Cu"})
     assert found == pytest.approx({"O": 2.1, "Cu": 0.25})
+
+
+def test_energies_of_isolated_atoms_have_the_names_of_labels(mace, tmp_path):
+    path = single_atoms(tmp_path / "atoms.extxyz", name="REF_energy", O=-430.0)
+    assert isolated_atom_shifts(path, None, mace, {"O"}) == pytest.approx({"O": 2.1})
+    path = single_atoms(tmp_path / "atoms.extxyz", name="mine", O=-430.0)
+    assert isolated_atom_shifts(path, "mine", mace, {"O"}) == pytest.approx({"O": 2.1})
+    write(path, [Atoms("O", info={"REF_energy": -430.0, "dft_energy": -431.0})], format="extxyz")
+    with pytest.raises(InputError, match=r"atoms\.extxyz, frame 1 holds REF_energy and dft_energy, which differ"):
+        isolated_atom_shifts(path, None, mace, {"O"})
+
+
+def test_one_isolated_atom_of_two_spin_states_must_be_left(mace, tmp_path):
+    path = tmp_path / "atoms.extxyz"
+    write(path, [Atoms("Cu", info={"REF_energy": energy}) for energy in (-3.2, -1.0)], format="extxyz")
+    with pytest.raises(InputError, match=r"frame 2 holds Cu with -1\.0 eV, and one before it Cu with -3\.2 eV"):
+        isolated_atom_shifts(path, None, mace, {"Cu"})
 
 
 def test_isolated_atoms_that_lack_an_element_or_an_energy_are_refused(mace, tmp_path):
     path = single_atoms(tmp_path / "atoms.extxyz", O=-430.0)
     with pytest.raises(InputError, match="no single atom of Al, Cu"):
-        isolated_atom_shifts(path, "energy", mace, {"O", "Al", "Cu"})
+        isolated_atom_shifts(path, None, mace, {"O", "Al", "Cu"})
     for wrong in ("unknown", float("nan")):
         path = single_atoms(tmp_path / "atoms.extxyz", O=wrong)
         with pytest.raises(InputError, match="frame 1 holds O with the energy"):
-            isolated_atom_shifts(path, "energy", mace, {"O"})
+            isolated_atom_shifts(path, None, mace, {"O"})

@@ -174,7 +174,7 @@ def _shifts(recipe: Recipe, potential: TrainablePotential, data: TrainingData) -
         return {}
     if recipe.reference_energies != "refit":
         return isolated_atom_shifts(
-            recipe.reference_energies.isolated_atoms, recipe.data.energy_key or "energy", potential, data.elements
+            recipe.reference_energies.isolated_atoms, recipe.data.energy_key, potential, data.elements
         )
     places = sorted({place for split in data.splits for place in split.train})
     frames = data.known.at(places)

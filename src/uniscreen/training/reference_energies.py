@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.data import chemical_symbols
 
-from uniscreen.errors import InputError
+from uniscreen.errors import InputError, InvalidStructureError
+from uniscreen.structures.labels.extxyz import label
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -71,13 +72,16 @@ def composition_matrix(structures: Sequence[Atoms]) -> tuple[list[str], NDArray[
 
 
 def isolated_atom_shifts(
-    path: Path, energy_key: str, potential: TrainablePotential, elements: Collection[str]
+    path: Path, energy_key: str | None, potential: TrainablePotential, elements: Collection[str]
 ) -> dict[str, float]:
     """Shifts, eV an atom, that make the reference energies those of single atoms in a file, one frame an element.
 
+    Their energies have ``energy_key`` for a name, else one of those that are found in labelled frames.
+
     Raises:
         InputError: the potential's reference energies are not those of single atoms, or a frame is not one with an
-            energy, or an element is one that the potential does not know, or one of ``elements`` is not in the file.
+            energy, or an element is one that the potential does not know, or is there twice with different energies, or
+            one of ``elements`` is not in the file.
     """
     from ase.io import read
 
@@ -93,17 +97,24 @@ def isolated_atom_shifts(
     known = potential.reference_energies
     shifts: dict[str, float] = {}
     for number, atoms in enumerate(frames, start=1):
-        energy = atoms.info.get(energy_key)
-        if energy is None and atoms.calc is not None:
-            energy = atoms.calc.results.get("energy")
+        results = {} if atoms.calc is None else atoms.calc.results
+        found = {**atoms.info, **results}
+        try:
+            energy = found.get(energy_key, label(found, "energy", None))
+        except InvalidStructureError as error:
+            raise InputError(f"{path}, frame {number} {error}") from None
         symbol = str(atoms.symbols[0]) if len(atoms) == 1 else ""
         if not isinstance(energy, int | float | np.number) or not np.isfinite(energy) or symbol not in known:
-            found = f"{atoms.get_chemical_formula()} with the energy {energy}"
             raise InputError(
-                f"{path}, frame {number} holds {found}; expected one atom of an element of {potential.card.name}, with "
-                f"its energy in eV under 'energy'."
+                f"{path}, frame {number} holds {atoms.get_chemical_formula()} with the energy {energy}; expected one "
+                f"atom of an element of {potential.card.name}, with its energy in eV as {energy_key or 'energy'}."
             )
-        shifts[symbol] = float(energy) - known[symbol]
+        shift = float(energy) - known[symbol]
+        if shifts.setdefault(symbol, shift) != shift:
+            raise InputError(
+                f"{path}, frame {number} holds {symbol} with {energy} eV, and one before it {symbol} with "
+                f"{shifts[symbol] + known[symbol]:.6g} eV. Leave the one that is meant, as a rule the ground state."
+            )
     if missing := sorted(set(elements) - shifts.keys()):
         raise InputError(f"{path} holds no single atom of {', '.join(missing)}; expected one of each of the data's.")
     return shifts
