@@ -175,6 +175,21 @@ def test_several_wrong_frames_are_counted(tmp_path):
         read_text(tmp_path, *(text(f"energy={energy}") for energy in ("-1", "nan", "-1", "inf")))
 
 
+def test_noise_in_the_stress_of_a_structure_at_rest_is_no_asymmetry(tmp_path):
+    """In every unit: the same nine numbers, 1e-6 eV/Å³ and less, are symmetric; in eV/Å³ 1e-3 of them are not."""
+    for unit, per in (("eV/A^3", 1.0), ("kbar", KBAR)):
+        for size, refused in ((1e-6, False), (1e-3, True)):
+            nine = " ".join(f"{per * size * value:.9g}" for value in (1, 0.1, 0, 0, 1, 0, 0.02, 0, 1))
+            given = LabelConventions(stress_unit=unit, stress_sign="tension-positive")
+            if refused:
+                with pytest.raises(InputError, match="stress is not symmetric"):
+                    read_text(tmp_path, text(f'energy=-3 stress="{nine}"'), conventions=given)
+                continue
+            (one,) = read_text(tmp_path, text(f'energy=-3 stress="{nine}"'), conventions=given)
+            np.testing.assert_allclose(one.stress, one.stress.T)
+            assert one.stress[0, 0] == pytest.approx(1e-6)
+
+
 def test_a_molecule_has_labels_but_no_stress(tmp_path):
     atoms = molecule("H2O")
     atoms.calc = SinglePointCalculator(atoms, energy=-14.0, forces=np.zeros((3, 3)))
@@ -290,6 +305,16 @@ def test_an_ase_database(tmp_path):
     path.write_bytes(b"not a database")
     with pytest.raises(InputError, match="cannot be read"):
         read_labelled(path)
+
+
+def test_a_database_may_hold_virials_and_free_energies_too(tmp_path):
+    path = tmp_path / "si.db"
+    virial = -STRESS * frame().get_volume()
+    with connect(path) as database:
+        database.write(frame(energy=None, free_energy=-43.5, stress=None), data={"REF_virial": virial})
+    (one,) = read_labelled(path).structures
+    assert one.energy == -43.5
+    np.testing.assert_allclose(one.stress, STRESS)
 
 
 def structure(k=0):

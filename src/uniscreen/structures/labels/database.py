@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uniscreen.structures.labels.extxyz import GROUP_NAMES, first, label
+from uniscreen.structures.labels.extxyz import GROUP_NAMES, first, label, stress_and_virial
 from uniscreen.structures.labels.labelled import LabelConventions, RawFrame
 
 if TYPE_CHECKING:
@@ -24,13 +24,16 @@ def read_database(path: Path, _data: bytes, given: LabelConventions) -> Iterator
     with connect(path, type="db", use_lock_file=False) as database:
         for row in database.select(sort="id"):
             found = {**row.data, **row.key_value_pairs}
-            found |= {name: row.get(name) for name in ("energy", "forces", "stress") if row.get(name) is not None}
+            known = ("energy", "free_energy", "forces", "stress")
+            found |= {name: row.get(name) for name in known if row.get(name) is not None}
             group = first(found, names)
+            stress, virial = stress_and_virial(found, given.stress_key)
             yield RawFrame(
                 place=f"row {row.id}",
                 atoms=row.toatoms(),
                 energy=label(found, "energy", given.energy_key),
                 forces=label(found, "forces", given.forces_key),
-                stress=label(found, "stress", given.stress_key),
+                stress=stress,
+                virial=virial,
                 group=None if group is None else str(group),
             )

@@ -28,6 +28,9 @@ PER_EV_PER_CUBIC_ANGSTROM: dict[StressUnit, float] = {
     "kbar": 10 * EV_PER_CUBIC_ANGSTROM_TO_GPA,
 }
 
+NOISE = 1e-5
+"""eV/Å³ (0.0016 GPa), what the stress of a structure at rest may lack in symmetry."""
+
 VOIGT_INDICES: dict[VoigtOrder, tuple[tuple[int, int], ...]] = {
     "xx yy zz yz xz xy": ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)),
     "xx yy zz xy yz zx": ((0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (0, 2)),
@@ -153,10 +156,11 @@ class RawFrame:
         assert conventions.stress_order is not None
         assert conventions.stress_unit is not None
         if self.stress is None:
-            return -full_tensor(self.virial, conventions.stress_order, "virial") / atoms.get_volume()
+            volume = atoms.get_volume()
+            return -full_tensor(self.virial, conventions.stress_order, "virial", NOISE * volume) / volume
         sign = 1.0 if conventions.stress_sign == "tension-positive" else -1.0
-        tensor = full_tensor(self.stress, conventions.stress_order, "stress")
-        return sign * tensor / PER_EV_PER_CUBIC_ANGSTROM[conventions.stress_unit]
+        unit = PER_EV_PER_CUBIC_ANGSTROM[conventions.stress_unit]
+        return sign * full_tensor(self.stress, conventions.stress_order, "stress", NOISE * unit) / unit
 
 
 def _number(value: Any) -> float:
@@ -174,8 +178,8 @@ def _number(value: Any) -> float:
     return number
 
 
-def full_tensor(values: Any, order: VoigtOrder, what: str) -> NDArray[np.float64]:
-    """A symmetric tensor (3, 3) from itself, from nine components or from six.
+def full_tensor(values: Any, order: VoigtOrder, what: str, noise: float) -> NDArray[np.float64]:
+    """A symmetric tensor (3, 3) from itself, from nine components or from six; ``noise`` is no asymmetry.
 
     Raises:
         InvalidStructureError: another shape, not finite, or not symmetric.
@@ -190,7 +194,7 @@ def full_tensor(values: Any, order: VoigtOrder, what: str) -> NDArray[np.float64
     if shape not in {(3, 3), (9,)}:
         raise InvalidStructureError(f"{what} has shape {shape}; expected (3, 3), (9,) or (6,).")
     tensor = finite_array(np.reshape(values, (3, 3)), (3, 3), what)
-    if not np.allclose(tensor, tensor.T, atol=1e-3 * max(float(np.abs(tensor).max()), 1e-12)):
+    if not np.allclose(tensor, tensor.T, atol=max(1e-3 * float(np.abs(tensor).max()), noise)):
         raise InvalidStructureError(f"{what} is not symmetric; expected xx xy xz, yx yy yz, zx zy zz.")
     return 0.5 * (tensor + tensor.T)
 
