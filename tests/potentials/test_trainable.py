@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,14 @@ import torch
 from broken_trainables import Learned
 
 from uniscreen.errors import InputError
+from uniscreen.potentials import load_potential
+from uniscreen.potentials.committee import Committee
 from uniscreen.potentials.testing import training_checks
 from uniscreen.potentials.trainable import BLOCKS, TrainablePotential
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ase import Atoms
 
@@ -112,6 +116,25 @@ def test_setting_reference_energies_leaves_the_absent_elements() -> None:
     before = potential.reference_energies
     potential.reference_energies = {"Cu": -626.123456789, "Na": -156.0}
     assert potential.reference_energies == before | {"Cu": -626.123456789, "Na": -156.0}
+
+
+def test_the_card_and_a_saved_folder_keep_by_how_much_reference_energies_were_moved(
+    loaded: Callable[..., Potential], tmp_path: Path
+) -> None:
+    """Else a screen would meet the hull with them, and a committee would average energies of two origins."""
+    base = loaded("chgnet-0.3.0")
+    potential = copy.deepcopy(trainable(base))
+    before = potential.reference_energies
+    potential.reference_energies = {"Na": before["Na"] - 600.0, "Cl": before["Cl"]}
+    potential.reference_energies = {"Na": before["Na"] - 500.0, "Si": before["Si"] + 2.0}
+    assert dict(potential.card.reference_shifts) == {"Na": pytest.approx(-500.0), "Si": pytest.approx(2.0)}
+    potential.save(tmp_path / "moved")
+    loaded_again = load_potential(str(tmp_path / "moved"), device="cpu")
+    assert loaded_again.card.reference_shifts == potential.card.reference_shifts
+    with pytest.raises(InputError, match="count their energies from other reference energies"):
+        Committee([base, loaded_again])
+    potential.reference_energies = before
+    assert potential.card.reference_shifts == ()
 
 
 @pytest.mark.parametrize(

@@ -188,9 +188,9 @@ def _facts(card: ModelCard, path: Path | None) -> dict[str, str]:
 
 
 def _moved(card: ModelCard) -> str:
-    """What fine-tuning added to the reference energies, if anything."""
+    """What was added to the reference energies of the base, if anything."""
     moved = ", ".join(f"{symbol} {shift:+.3f}" for symbol, shift in card.reference_shifts)
-    return f"fine-tuning moved them, eV/atom: {moved}; screens take that off before the hull" if moved else ""
+    return f"moved from those of the base, eV/atom: {moved}; screens take that off before the hull" if moved else ""
 
 
 def _use(card: ModelCard, *, accepted: bool) -> str:

@@ -36,8 +36,8 @@ class ModelCard:
     ``species`` are the elements in the order in which the weights number them, of a model that does not tell.
     ``base`` is the model that the weights were trained from, for those that this program trained, and
     ``tuned_elements`` the chemical symbols in the data that they were trained further on; ``elements`` stay the base's.
-    ``reference_shifts`` are what that added to the base's reference energies, as symbols with eV an atom: without it
-    its energies are counted as ``functional`` and ``energy_convention`` say.
+    ``reference_shifts`` are what that, or setting them, added to the base's reference energies, as symbols with eV an
+    atom: without it its energies are counted as ``functional`` and ``energy_convention`` say.
     """
 
     name: str
@@ -77,7 +77,8 @@ class ModelCard:
     def shifted_by(self, shifts: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
         """The ``reference_shifts`` once more ``shifts`` were added to the reference energies."""
         own = dict(self.reference_shifts)
-        return tuple(sorted((own | {symbol: own.get(symbol, 0.0) + shift for symbol, shift in shifts.items()}).items()))
+        moved = own | {symbol: own.get(symbol, 0.0) + shift for symbol, shift in shifts.items()}
+        return tuple(sorted((symbol, shift) for symbol, shift in moved.items() if shift))
 
     def unsupported_elements(self, numbers: np.ndarray) -> list[str]:
         """Chemical symbols among the atomic numbers that the model was not trained on, sorted."""

@@ -139,9 +139,9 @@ def _require_comparable(first: Potential, other: Potential) -> None:
             )
     if first.card.reference_shifts != other.card.reference_shifts:
         raise InputError(
-            f"{first.card.name} and {other.card.name} count their energies from other reference energies (fine-tuning "
-            "moved them), so that the mean means nothing. Expected members of one fine-tuning; they can screen "
-            "together: uniscreen screen --model A --model B."
+            f"{first.card.name} and {other.card.name} count their energies from other reference energies (fine-tuning, "
+            "or setting them, moved them), so that the mean means nothing. Expected members of one fine-tuning; they "
+            "can screen together: uniscreen screen --model A --model B."
         )
     if first.device != other.device:
         raise InputError(

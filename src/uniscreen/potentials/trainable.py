@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import torch
@@ -102,7 +103,7 @@ class TrainablePotential(DifferentiablePotential):
     def reference_energies(self) -> dict[str, float]:
         """What every atom of an element adds to the total energy, in eV, for the elements of the card.
 
-        Setting it changes the elements that are given and leaves the others as they are.
+        Setting it changes the elements that are given and leaves the others as they are. The card keeps by how much.
         """
         symbols = sorted(self.card.elements, key=lambda symbol: int(atomic_numbers[symbol]))
         return {symbol: float(self._references[atomic_numbers[symbol]]) for symbol in symbols}
@@ -116,10 +117,12 @@ class TrainablePotential(DifferentiablePotential):
                 )
             if not math.isfinite(energy):
                 raise InputError(f"The reference energy of {symbol} is {energy}, expected a number of eV.")
-        references = self._references.clone()
+        before, references = self.reference_energies, self._references.clone()
         for symbol, energy in energies.items():
             references[atomic_numbers[symbol]] = energy
         self._references = references
+        shifts = {symbol: energy - before[symbol] for symbol, energy in energies.items()}
+        self.card = replace(self.card, reference_shifts=self.card.shifted_by(shifts))
 
     @torch.no_grad()
     def reset(self, seed: int) -> None:

@@ -73,7 +73,5 @@ def adapted(assignment: Assignment) -> TrainablePotential:
     card = replace(potential.card, tuned_elements=assignment.elements)
     if isinstance(assignment.recipe.strategy, Scratch):  # nothing is left of how the base counted its energies
         card = replace(card, functional="unknown", energy_convention="raw", reference_shifts=())
-    else:
-        card = replace(card, reference_shifts=card.shifted_by(shifts))
     potential.card = card
     return potential
