@@ -42,8 +42,9 @@ class InFlightRelaxer:
     that breaks a guard on the way begins anew, once, with the optimiser's cautious way to move, if it has one; but not
     where the potential itself gave what is not finite.
 
-    ``limit`` is the work that one evaluation may take. It is halved whenever the memory of the device does not suffice;
-    what is then too much waits, as far as it has come, until there is room again.
+    ``limit`` is the work that one evaluation may take. It is halved whenever the memory of the device does not suffice,
+    or a batch fails in which no system fails alone; what is then too much waits, as far as it has come, until there is
+    room again.
 
     ``watch`` is told of every step, and may stop a system there.
     """
@@ -224,14 +225,20 @@ class InFlightRelaxer:
             (system,) = batch.systems
             reason = f"its {len(system.atoms)} atoms need more memory than the device has"
             return [Relaxation(system.key, "failed", reason, system.atoms, system.n_steps)]
-        self.limit = min(self.limit, batch.work) / 2
-        log.warning("the memory of the device does not suffice: a batch may now take a work of %.4g", self.limit)
+        self._halve_limit(batch, "the memory of the device does not suffice")
         self._batch, *rest = batch.one_by_one()
         self._waiting.extendleft(reversed(rest))
         return self.step()
 
+    def _halve_limit(self, batch: Batch, why: str) -> None:
+        self.limit = min(self.limit, batch.work) / 2
+        log.warning("%s: a batch may now take a work of %.4g", why, self.limit)
+
     def _isolate_failure(self, batch: Batch, error: Exception) -> list[Relaxation]:
-        """The potential failed on the batch: evaluate each system alone and end those that fail alone."""
+        """The potential failed on the batch: evaluate each system alone and end those that fail alone.
+
+        Where none does, the batch was too much, e.g. for the memory of a worker that the system ended.
+        """
         self._batch = None
         if len(batch) == 1:
             (system,) = batch.systems
@@ -239,13 +246,17 @@ class InFlightRelaxer:
             return [Relaxation(system.key, "failed", reason, system.atoms, system.n_steps)]
         log.warning("the batch could not be evaluated (%s); evaluating its systems one by one", error)
         ended: list[Relaxation] = []
+        going: list[Batch] = []
         for one in batch.one_by_one():
             alone = InFlightRelaxer(self.potential, self.settings, self.limit, self.watch)
             alone._batch = one
             ended += alone.step()
             self._entering += alone._entering
             if alone._batch is not None:
-                self._join(alone._batch)
+                going.append(alone._batch)
+        if all(one.energy is not None for one in ended):
+            self._halve_limit(batch, "none of them failed alone")
+        self._waiting.extendleft(reversed(going))
         return ended
 
     def _remove(self, indices: Iterable[int]) -> None:

@@ -2,6 +2,7 @@
 
 import faulthandler
 import os
+import signal
 import stat
 import time
 from importlib.util import module_from_spec, spec_from_file_location
@@ -51,6 +52,10 @@ class Model(lennard_jones.Model):
         for number, fault in FAULTS.items():
             if number in batch.numbers:
                 fault()
+        if len(batch.numbers) > self.most_atoms:
+            if self.is_killed:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise MemoryError("no memory for so many atoms")
         results = super().evaluate(batch)
         if self.leave_out:
             del results[self.leave_out]
@@ -62,4 +67,6 @@ def load(settings):
         raise OSError(settings["fail"])
     model = Model(settings)
     model.leave_out = settings.get("leave_out")
+    model.most_atoms = settings.get("most_atoms", 1000)
+    model.is_killed = settings.get("is_killed", False)
     return model

@@ -26,9 +26,13 @@ from uniscreen.potentials.isolated.potential import IsolatedPotential, TimeLimit
 from uniscreen.potentials.isolated.program import Program
 from uniscreen.potentials.testing import check_potential
 from uniscreen.relaxation.inflight import relax
+from uniscreen.relaxation.result import RelaxationSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+    from uniscreen.potentials.base import Evaluation
+    from uniscreen.structures.graph import AtomicGraph
 
 ARGON = bulk("Ar", "fcc", a=5.4)
 PRINTS, HANGS, RAISES, DIES, WRITES_GARBAGE = (bulk(symbol, "fcc", a=5.4) for symbol in ("He", "Ne", "Kr", "Xe", "Rn"))
@@ -221,6 +225,30 @@ def test_a_structure_that_kills_the_worker_fails_alone(faulty: IsolatedPotential
     assert killer.reason.startswith("BackendError: The worker of noble-gases was ended by SIGSEGV")
     (alone,) = relax(faulty, [argon])
     assert first.energy == pytest.approx(alone.energy, abs=1e-9)
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["raises", "is killed"])
+def test_a_worker_out_of_memory_gets_smaller_batches(is_killed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    potential, sizes = start("faulty", most_atoms=4, is_killed=is_killed), []
+    evaluate = potential.evaluate_graph
+
+    def counted(graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
+        sizes.append(len(graph.numbers))
+        return evaluate(graph, stress=stress)
+
+    monkeypatch.setattr(potential, "evaluate_graph", counted)
+    argon = bulk("Ar", "fcc", a=5.4) * (2, 1, 1)
+    argon.rattle(0.1)
+    results = relax(potential, [argon] * 4, RelaxationSettings(fmax=0.001), limit=1e6)
+    assert [result.status for result in results] == ["ok"] * 4
+    assert sizes.count(8) == 1
+    assert max(sizes[1:]) == 4
+    assert sizes.count(4) > 4  # and no smaller ones than need be
+
+
+def test_a_structure_too_large_for_a_worker_says_so() -> None:
+    (result,) = relax(start("faulty", most_atoms=4), [bulk("Ar", "fcc", a=5.4) * (5, 1, 1)])
+    assert result.reason == "its 5 atoms need more memory than the device has"
 
 
 def test_a_backend_that_cannot_start_again_ends_the_work(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from uniscreen.potentials.isolated.process import WorkerProcess
     from uniscreen.structures.graph import AtomicGraph
 
+OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
+"""The exceptions of a worker that mean it: those of torch, Python, NumPy and TensorFlow."""
+
 
 @dataclass(frozen=True)
 class TimeLimits:
@@ -96,7 +99,8 @@ class IsolatedPotential(Potential):
         """Have the worker evaluate the batch. ``evaluation_seconds`` is then what it took there, without the transfer.
 
         Raises:
-            BackendError: the worker failed on this batch.
+            torch.OutOfMemoryError: the batch needs more memory than the worker can have.
+            BackendError: the worker failed on this batch in another way.
             BackendUnavailableError: it failed before and cannot be started again.
         """
         arrays = {name: getattr(graph, name).cpu().numpy() for name in ("positions", "cells", "pbc", "numbers", "ptr")}
@@ -111,7 +115,8 @@ class IsolatedPotential(Potential):
                 batch = f"{len(graph.numbers)} atoms in {graph.n_systems} structures"
                 raise BackendError(f"The worker of {self.card.name} {error} (on a batch of {batch})") from None
         if "error" in answer:
-            raise BackendError(f"{self.card.name}: {answer['error']}")
+            out_of_memory = answer["error"].partition(":")[0] in OUT_OF_MEMORY
+            raise (torch.OutOfMemoryError if out_of_memory else BackendError)(f"{self.card.name}: {answer['error']}")
         self.evaluation_seconds = answer["seconds"]
         n_systems, n_atoms = graph.n_systems, len(graph.numbers)
         moments = self.card.magnetic_moments
