@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bulk, fcc111
 
 from toy_potentials import LennardJones, NaNForXenon, PairPotential, RaisesForKrypton
 from uniscreen.relaxation import guards
@@ -19,7 +19,7 @@ from uniscreen.structures.graph import AtomicGraph
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from uniscreen.potentials.base import Potential
+    from uniscreen.potentials.base import Evaluation, Potential
 
 SETTINGS = RelaxationSettings(fmax=0.01, max_steps=300)
 
@@ -60,6 +60,40 @@ def test_what_is_not_a_number_ends_its_system_alone(broken: str) -> None:
     assert result.reason == "the model gave an energy, force or stress that is not finite"
     assert_without_numbers(result)
     assert np.isfinite(result.atoms.positions).all()
+
+
+class NoStressOfSlabs(LennardJones):
+    """As motep and quippy, which give a stress only for what is periodic in all directions."""
+
+    def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
+        good = super().evaluate_graph(graph, stress=stress)
+        return good._replace(stress=good.stress.masked_fill(~graph.pbc.all(dim=1)[:, None, None], torch.nan))
+
+
+@pytest.fixture
+def slab() -> Atoms:
+    atoms = fcc111("Ne", (1, 1, 3), a=4.0, vacuum=6.0)
+    atoms.rattle(0.1, seed=1)
+    return atoms
+
+
+def test_a_slab_without_a_stress_relaxes_in_its_cell(slab: Atoms) -> None:
+    settings = RelaxationSettings(0.01, relax_cell=False)
+    crystal = strained("Ne", (2, 1, 1), 0)
+    [expected] = relax(LennardJones(), [slab], settings)
+    result, beside = relax(NoStressOfSlabs(), [slab, crystal], settings)
+    assert (result.status, result.n_steps) == ("ok", expected.n_steps)
+    assert result.n_steps > 0
+    assert result.energy == pytest.approx(expected.energy, abs=1e-10)
+    assert expected.max_stress is not None
+    assert result.max_stress is None
+    assert beside.max_stress > 0
+
+
+def test_a_slab_without_a_stress_has_no_cell_to_relax(slab: Atoms) -> None:
+    [result] = relax_beside([slab], NoStressOfSlabs())
+    assert (result.status, result.reason, result.n_steps) == ("failed", guards.NO_STRESS, 0)
+    assert_without_numbers(result)
 
 
 def test_a_force_beyond_the_limit() -> None:
@@ -194,4 +228,4 @@ def test_guards_see_each_system_of_a_graph(crystals: dict[str, Atoms], loaded: C
     assert list(guards.isolated_atoms(graph)) == [2]
     assert [status for status, _ in guards.broken_graphs(graph).values()] == ["isolated_atoms", "exploded", "exploded"]
     evaluation = loaded("chgnet-0.3.0").evaluate_graph(AtomicGraph.from_atoms([crystals["Cu"], crystals["Si"]], 6.0))
-    assert guards.finite_evaluations(evaluation, torch.tensor([0, 1, 1])).tolist() == [True, True]
+    assert guards.finite_evaluations(evaluation, torch.tensor([0, 1, 1]), stress=True).tolist() == [True, True]

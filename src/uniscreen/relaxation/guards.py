@@ -21,6 +21,11 @@ MAX_FORCE = 1000.0
 MAX_VOLUME_RATIO = 5.0
 """Largest growth or shrinkage of the volume that a relaxation may bring."""
 
+NO_STRESS = (
+    "the model gives no stress for what is not periodic in all directions, so its cell cannot be relaxed: make it "
+    "periodic in all, or relax the atoms alone (relax_cell=False)"
+)
+
 MAX_LOG_STRAIN = 1.5
 """Largest component of the log-strain; e^1.5 is a stretch of 4.5."""
 
@@ -75,11 +80,20 @@ def broken_graphs(graph: AtomicGraph) -> dict[int, tuple[Literal["isolated_atoms
     }
 
 
-def finite_evaluations(evaluation: Evaluation, system: Tensor) -> Tensor:
-    """(B,) whether energy, forces and stress of a system are finite."""
+def finite_evaluations(evaluation: Evaluation, system: Tensor, *, stress: bool) -> Tensor:
+    """(B,) whether energy, forces and, where it is needed, stress of a system are finite."""
     assert evaluation.stress is not None
-    finite = torch.isfinite(evaluation.energy) & torch.isfinite(evaluation.stress).all(dim=(1, 2))
+    finite = torch.isfinite(evaluation.energy)
+    if stress:
+        finite &= torch.isfinite(evaluation.stress).all(dim=(1, 2))
     return finite & _all_of_system(torch.isfinite(evaluation.forces), system, len(finite))
+
+
+def without_stress(evaluation: Evaluation, graph: AtomicGraph) -> Tensor:
+    """(B,) whether the model gave all but a stress, as some do for what is not periodic in all directions."""
+    assert evaluation.stress is not None
+    given = finite_evaluations(evaluation, graph.system, stress=False)
+    return given & ~graph.pbc.all(dim=1) & torch.isnan(evaluation.stress).all(dim=(1, 2))
 
 
 def broken_evaluation(*, finite: bool, max_force: float) -> str:

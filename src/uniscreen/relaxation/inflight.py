@@ -144,7 +144,7 @@ class InFlightRelaxer:
             reference=geometry.reference + atom_move,
             log_strain=geometry.log_strain + cell_move / geometry.n_atoms[:, None, None],
         )
-        finite = guards.finite_evaluations(evaluation, graph.system)
+        finite = guards.finite_evaluations(evaluation, graph.system, stress=self.settings.relax_cell)
         values = torch.stack([evaluation.energy, residual, max_force, finite.to(force.dtype)]).tolist()  # the one wait
 
         batch = batch.with_systems(lambda i, s: replace(s, initial_energy=values[0][i]) if s.n_steps == 0 else s)
@@ -174,6 +174,8 @@ class InFlightRelaxer:
             hopeless = "" if broken else self.watch(system.key, system.n_steps, energy[i], residual[i])
             if broken and math.isfinite(energy[i] + residual[i]) and self._has_another_way(system):
                 anew[i] = system
+            elif not finite[i] and bool(guards.without_stress(evaluation, graph)[i]):
+                ended[i] = _relaxation(system, graph, i, "failed", guards.NO_STRESS)
             elif broken:
                 ended[i] = _relaxation(system, graph, i, "exploded", broken)
             elif settings.max_steps == 0 or residual[i] < settings.fmax:
@@ -280,6 +282,7 @@ def _relaxation(
     if evaluation is None:
         return Relaxation(system.key, status, reason, atoms, system.n_steps)
     assert evaluation.stress is not None
+    max_stress = float(evaluation.stress[i].abs().max())
     if evaluation.magnetic_moments is not None:
         atoms.set_initial_magnetic_moments(evaluation.magnetic_moments[start:stop].cpu().numpy())
     return Relaxation(
@@ -291,7 +294,7 @@ def _relaxation(
         initial_energy=system.initial_energy,
         energy=float(evaluation.energy[i]),
         max_force=float(evaluation.forces[start:stop].norm(dim=1).max()),
-        max_stress=float(evaluation.stress[i].abs().max()),
+        max_stress=None if math.isnan(max_stress) else max_stress,
     )
 
 
