@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -181,12 +182,27 @@ def test_many_failures_at_once() -> None:
     assert [result.status for result in results] == ["failed", "isolated_atoms", "exploded", "failed"]
 
 
-@pytest.mark.parametrize("cell", [np.zeros((3, 3)), [[3, 0, 0], [0, 3, 0], [3, 3, 0]]], ids=["none", "flat"])
-def test_a_cell_without_a_volume_ends_its_system_alone(cell: np.ndarray) -> None:
+def test_a_cell_without_a_volume_ends_its_system_alone() -> None:
     """Its inverse, which the neighbour list needs, does not exist."""
-    [result] = relax_beside([Atoms("Ne2", [[0, 0, 0], [1, 1, 1]], cell=cell, pbc=True)], LennardJones())
+    flat = [[3, 0, 0], [0, 3, 0], [3, 3, 0]]
+    [result] = relax_beside([Atoms("Ne2", [[0, 0, 0], [1, 1, 1]], cell=flat, pbc=True)], LennardJones())
     assert result.status == "failed"
     assert "singular" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("pbc", "reason"),
+    [
+        ([True, True, False], r"^lattice vector 3 is zero, so there is no cell to relax: .*\(relax_cell=False\)$"),
+        (True, "^Ne2 is periodic along lattice vector 3, which is zero$"),
+    ],
+    ids=["slab", "crystal"],
+)
+def test_without_a_lattice_vector_there_is_no_cell_to_relax(pbc: Any, reason: str) -> None:
+    [result] = relax_beside([Atoms("Ne2", [[0, 0, 0], [1, 1, 1]], cell=[3, 3, 0], pbc=pbc)], LennardJones())
+    assert (result.status, result.n_steps) == ("failed", 0)
+    assert re.match(reason, result.reason)
+    assert_without_numbers(result)
 
 
 @pytest.mark.parametrize("where", ["positions", "cell"])

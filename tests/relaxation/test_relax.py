@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from ase.build import bulk
+from ase import Atoms
+from ase.build import bulk, fcc111
 from ase.constraints import FixAtoms
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS, FIRE
@@ -22,8 +23,6 @@ from uniscreen.structures.graph import AtomicGraph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ase import Atoms
 
     from uniscreen.potentials.base import Evaluation, Potential
     from uniscreen.relaxation.optimisers import Optimiser
@@ -121,6 +120,23 @@ def test_in_a_cell_that_is_kept_the_atoms_end_where_ase_has_them(optimiser: Opti
         assert ours.max_force < 1e-4
         assert ours.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
         assert ours.max_stress > 1e-3  # which is not asked about
+
+
+def test_what_has_no_cell_relaxes_as_ase_has_it() -> None:
+    """A molecule and a slab without c, beside a crystal; vectors that are missing stay away."""
+    molecule = Atoms("Ne3", [[0, 0, 0], [2.9, 0, 0], [1.3, 2.6, 0.2]])
+    slab = fcc111("Ne", (1, 1, 3), a=4.0)
+    slab.rattle(0.1, seed=1)
+    structures = [molecule, slab, lj_crystals()[1]]
+    settings = RelaxationSettings(1e-4, relax_cell=False)
+    for atoms, ours in zip(structures, relax(LennardJones(), structures, settings), strict=True):
+        theirs = atoms.copy()
+        theirs.calc = LennardJones().calculator()
+        BFGS(theirs, logfile=None).run(fmax=1e-5, steps=500)
+        assert (ours.status, ours.reason) == ("ok", "")
+        assert ours.n_steps > 0
+        assert ours.energy == pytest.approx(theirs.get_potential_energy(), abs=1e-6)
+        np.testing.assert_array_equal(ours.atoms.cell.array, atoms.cell.array)
 
 
 @pytest.mark.parametrize("name", ["quinary", "Al slab", "Na"])

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from uniscreen.relaxation.cell import deformation
+from uniscreen.structures.graph import complete_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +36,8 @@ class Geometry:
 
     @classmethod
     def of(cls, structures: Sequence[Atoms], device: torch.device) -> Geometry:
-        """Structures as they are given."""
-        cells = torch.as_tensor(np.stack([a.cell.array for a in structures]), device=device)
+        """Structures as they are given, those without a cell in a box that they do not feel."""
+        cells = torch.as_tensor(np.stack([complete_cell(a) for a in structures]), device=device)
         system = np.repeat(np.arange(len(structures)), [len(a) for a in structures])
         return cls(
             reference=torch.as_tensor(np.concatenate([a.positions for a in structures]), device=device),

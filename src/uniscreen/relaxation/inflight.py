@@ -15,6 +15,7 @@ from uniscreen.errors import InputError
 from uniscreen.relaxation import guards
 from uniscreen.relaxation.batch import Batch, System
 from uniscreen.relaxation.cell import log_strain_force
+from uniscreen.relaxation.ending import ended_relaxation, moved_atoms, refusal
 from uniscreen.relaxation.optimisers import OPTIMISERS
 from uniscreen.relaxation.result import Relaxation, RelaxationSettings, RelaxationStatus, Watch
 
@@ -84,7 +85,7 @@ class InFlightRelaxer:
         return not len(self) or held + work <= self.limit
 
     def add(self, key: int, atoms: Atoms, work: float) -> None:
-        """Put a system into the batch. It must be periodic and hold only elements that the potential knows."""
+        """Put a system into the batch. It must be one in which ``ending.refusal`` finds nothing."""
         self._entering.append(System(key, atoms, work))
 
     def _enter(self) -> None:
@@ -175,16 +176,16 @@ class InFlightRelaxer:
             if broken and math.isfinite(energy[i] + residual[i]) and self._has_another_way(system):
                 anew[i] = system
             elif not finite[i] and bool(guards.without_stress(evaluation, graph)[i]):
-                ended[i] = _relaxation(system, graph, i, "failed", guards.NO_STRESS)
+                ended[i] = ended_relaxation(system, graph, i, "failed", guards.NO_STRESS)
             elif broken:
-                ended[i] = _relaxation(system, graph, i, "exploded", broken)
+                ended[i] = ended_relaxation(system, graph, i, "exploded", broken)
             elif settings.max_steps == 0 or residual[i] < settings.fmax:
-                ended[i] = _relaxation(system, graph, i, "ok", "", evaluation)
+                ended[i] = ended_relaxation(system, graph, i, "ok", "", evaluation)
             elif system.n_steps >= settings.max_steps:
                 reason = f"{residual[i]:.3g} eV/Å left after {system.n_steps} steps (limit {settings.fmax:g})"
-                ended[i] = _relaxation(system, graph, i, "not_converged", reason, evaluation)
+                ended[i] = ended_relaxation(system, graph, i, "not_converged", reason, evaluation)
             elif hopeless:
-                ended[i] = _relaxation(system, graph, i, "stopped_early", hopeless, evaluation)
+                ended[i] = ended_relaxation(system, graph, i, "stopped_early", hopeless, evaluation)
         return ended, anew
 
     def _has_another_way(self, system: System) -> bool:
@@ -212,7 +213,7 @@ class InFlightRelaxer:
             if self._has_another_way(system):
                 anew.append(system)
                 continue
-            atoms = _moved(system.atoms, positions[batch.geometry.system == i], cells[i])
+            atoms = moved_atoms(system.atoms, positions[batch.geometry.system == i], cells[i])
             ended.append(Relaxation(system.key, status, reason, atoms, system.n_steps))
         self._remove(broken.keys())
         self._begin_anew(anew)
@@ -268,44 +269,6 @@ class InFlightRelaxer:
         self._batch = self._batch.select(keep) if any(keep) else None
 
 
-def _relaxation(
-    system: System,
-    graph: AtomicGraph,
-    i: int,
-    status: RelaxationStatus,
-    reason: str,
-    evaluation: Evaluation | None = None,
-) -> Relaxation:
-    """The end of system i of the batch, with its numbers where there are any."""
-    start, stop = int(graph.ptr[i]), int(graph.ptr[i + 1])
-    atoms = _moved(system.atoms, graph.positions[start:stop], graph.cells[i])
-    if evaluation is None:
-        return Relaxation(system.key, status, reason, atoms, system.n_steps)
-    assert evaluation.stress is not None
-    max_stress = float(evaluation.stress[i].abs().max())
-    if evaluation.magnetic_moments is not None:
-        atoms.set_initial_magnetic_moments(evaluation.magnetic_moments[start:stop].cpu().numpy())
-    return Relaxation(
-        system.key,
-        status,
-        reason,
-        atoms,
-        system.n_steps,
-        initial_energy=system.initial_energy,
-        energy=float(evaluation.energy[i]),
-        max_force=float(evaluation.forces[start:stop].norm(dim=1).max()),
-        max_stress=None if math.isnan(max_stress) else max_stress,
-    )
-
-
-def _moved(atoms: Atoms, positions: Tensor, cell: Tensor) -> Atoms:
-    """A copy of the atoms at new positions in a new cell, whatever constraints they have: none was heeded."""
-    moved = atoms.copy()
-    moved.set_cell(cell.cpu().numpy(), apply_constraint=False)
-    moved.set_positions(positions.cpu().numpy(), apply_constraint=False)
-    return moved
-
-
 def relax(
     potential: Potential,
     structures: Sequence[Atoms],
@@ -318,13 +281,13 @@ def relax(
     A structure that cannot be relaxed has a status and a reason; none raises. Constraints of ASE are not heeded: all
     atoms move.
     """
-    relaxer = InFlightRelaxer(potential, settings or RelaxationSettings(), limit)
+    settings = settings or RelaxationSettings()
+    relaxer = InFlightRelaxer(potential, settings, limit)
     results: dict[int, Relaxation] = {}
     waiting = []
     for key, atoms in reversed(list(enumerate(structures))):
-        if unknown := potential.card.unsupported_elements(atoms.numbers):
-            reason = f"{potential.card.name} was not trained on {', '.join(unknown)}"
-            results[key] = Relaxation(key, "unsupported_element", reason, atoms, 0)
+        if refused := refusal(potential.card, atoms, settings):
+            results[key] = Relaxation(key, *refused, atoms, 0)
         else:
             waiting.append((key, atoms, relaxer.work(atoms)))
     while waiting or len(relaxer):

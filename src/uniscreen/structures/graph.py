@@ -73,7 +73,7 @@ class AtomicGraph:
     def from_atoms(cls, structures: Sequence[Atoms], cutoff: float, device: torch.device | str = "cpu") -> AtomicGraph:
         """Build a batch from ASE Atoms. A system without a cell is put into a box that it does not feel."""
         counts = np.array([len(atoms) for atoms in structures])
-        cells = np.stack([_complete_cell(atoms) for atoms in structures])
+        cells = np.stack([complete_cell(atoms) for atoms in structures])
         return cls.build(
             positions=torch.as_tensor(np.concatenate([a.positions for a in structures]), device=device),
             cells=torch.as_tensor(cells, device=device),
@@ -137,8 +137,12 @@ class AtomicGraph:
         return shortest.scatter_reduce_(0, self.system[self.edge_index[0]], lengths, "amin")
 
 
-def _complete_cell(atoms: Atoms) -> np.ndarray:
-    """The cell, with unit vectors in place of missing non-periodic directions."""
+def complete_cell(atoms: Atoms) -> np.ndarray:
+    """(3, 3) Å, the cell with unit vectors in place of missing non-periodic directions.
+
+    Raises:
+        InvalidStructureError: a periodic direction has no lattice vector.
+    """
     missing = atoms.pbc & ~atoms.cell.any(1)
     if missing.any():
         raise InvalidStructureError(
