@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.fd import calculate_numerical_stress
 from ase.data import chemical_symbols
 from ase.stress import voigt_6_to_full_3x3_stress
+from broken_potentials import Good
 from scipy.spatial.transform import Rotation
 
 from uniscreen.errors import IsolatedAtomsError, UnsupportedElementError
@@ -205,6 +207,12 @@ def test_an_isolated_atom_is_refused_with_its_structure(potential: Potential, cr
     for batch_size in (1, 16):
         with pytest.raises(IsolatedAtomsError, match=rf"atom 2 of structure 1 .* {potential.card.cutoff:g} Å"):
             potential.evaluate([crystals["Cu"], apart], batch_size=batch_size)
+
+
+def test_gradients_that_are_switched_off_outside_are_not_missed(crystals: dict[str, Atoms]) -> None:
+    expected = Good().evaluate([crystals["Cu"]])[0]
+    with torch.no_grad():
+        assert_close(Good().evaluate([crystals["Cu"]])[0], expected, 0.0, 0.0, 0.0)
 
 
 def test_no_structures_give_no_results(potential: Potential) -> None:

@@ -126,6 +126,7 @@ class DifferentiablePotential(Potential):
     def predict(self, graph: AtomicGraph) -> Prediction:
         """Total energies, differentiable with respect to ``graph.positions`` and ``graph.cells``."""
 
+    @torch.enable_grad()
     def derivatives(self, graph: AtomicGraph, *, stress: bool = True, create_graph: bool = False) -> Evaluation:
         """Energy, forces F = -dE/dx and stress σ = (1/V) dE/dε with a symmetric strain ε; the energy is attached.
 
