@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from uniscreen.cli.main import main
 from uniscreen.errors import InputError
 from uniscreen.potentials import find_card, model_cards, testing
 from uniscreen.potentials.isolated.environments import MARKER, environment_of
+from uniscreen.potentials.isolated.trained import write_description
 from uniscreen.potentials.testing import CheckResult, checks, training_checks
 
 if TYPE_CHECKING:
@@ -111,6 +113,21 @@ def test_an_environment_is_shown_and_removed(monkeypatch: pytest.MonkeyPatch, tm
     result = uniscreen("models", "remove", "7net-0")
     assert (result.exit_code, result.output) == (0, f"removed {environment.folder}\n")
     assert not environment.folder.exists()
+
+
+def test_showing_a_folder_makes_no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        "uniscreen.potentials.isolated.environments.run_uv", lambda *_: pytest.fail("an environment was made")
+    )
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    card = replace(find_card("sevennet-0"), name="trained", base="")
+    write_description(folder, card, {"hyperparameters": {}})
+    result = uniscreen("models", "show", str(folder))
+    assert result.exit_code == 0, result.output
+    assert "which is made when it is first needed" in result.output
+    assert str(folder) in "".join(result.output.split())
 
 
 def test_only_a_model_with_an_environment_of_its_own_can_be_removed() -> None:

@@ -131,7 +131,7 @@ def _described(name: str) -> tuple[ModelCard, Path | None]:
     from uniscreen.errors import InputError, UnknownModelError
     from uniscreen.potentials import find_card
     from uniscreen.potentials.hub import SCHEME, hub_model
-    from uniscreen.potentials.loading import resolve_model
+    from uniscreen.potentials.loading import saved_card
 
     if name.startswith(SCHEME):
         return hub_model(name)
@@ -139,7 +139,7 @@ def _described(name: str) -> tuple[ModelCard, Path | None]:
         card = find_card(name)
     except UnknownModelError:
         if Path(name).is_dir():
-            return resolve_model(name)
+            return saved_card(Path(name)), Path(name)
         if name.startswith(("ase:", "mtp:")) or Path(name).suffix == ".model":
             raise InputError(f"{name} has no model card to show. What it does: uniscreen models check {name}") from None
         raise

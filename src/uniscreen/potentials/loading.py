@@ -143,7 +143,7 @@ def _find(name: str, *, head: str, trust: bool) -> tuple[ModelCard, Path]:
     if Path(name).suffix == ".model" and not Path(name).is_dir():
         return _model_file(Path(name), trust=trust)
     if _is_folder(name):
-        return _with_environment(_saved(Path(name), head)), Path(name)
+        return _with_environment(saved_card(Path(name), head)), Path(name)
     return _carded(find_card(name), trust=trust)
 
 
@@ -180,8 +180,13 @@ def _is_folder(name: str) -> bool:
     return False
 
 
-def _saved(folder: Path, head: str) -> ModelCard:
-    """The card of a saved potential, which has the head that it was trained with."""
+def saved_card(folder: Path, head: str = "") -> ModelCard:
+    """The card of a saved potential, which has the head that it was trained with.
+
+    Raises:
+        InputError: the folder holds none that is known, or ``head`` is another one.
+        LicenceError: the licence of its base restricts use and has not been accepted.
+    """
     card = read_card(folder)
     require_accepted(replace(card, name=card.base))  # a licence is accepted for the published weights
     if card.architecture not in BACKENDS:
