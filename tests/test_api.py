@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -70,6 +71,28 @@ def test_wrong_settings_are_errors(tmp_path):
         uniscreen.finetune("chgnet-quick", tmp_path / "out", settings={"optimiser.step": 3})
     with pytest.raises(InputError, match="There is no recipe chgnet-quik"):
         uniscreen.finetune("chgnet-quik", tmp_path / "out")
+
+
+def test_a_path_is_a_model_and_numbers_may_be_those_of_numpy(loaded, tmp_path):
+    loaded("chgnet-0.3.0").save(tmp_path / "saved")
+    assert uniscreen.load_potential(tmp_path / "saved", device="cpu").card.name == "saved"
+    settings = {"relax": np.False_, "fmax": np.float32(0.25), "max_steps": np.int64(7), "workers": 1}
+    table = uniscreen.screen([bulk("Cu")], model=tmp_path / "saved", out=tmp_path / "run", **settings)
+    assert table["status"].tolist() == ["ok"]
+    written = json.loads((tmp_path / "run" / "manifest.json").read_text())["settings"]
+    assert (written["fmax"], written["max_steps"], written["relax"]) == (0.25, 7, False)
+
+    values = {"seed": np.int64(3), "optimiser.learning_rate": np.float64(1e-3), "data.train": tmp_path / "none.extxyz"}
+    with pytest.raises(InputError, match=r"none\.extxyz does not exist"):
+        uniscreen.finetune("chgnet-quick", tmp_path / "tuned", settings=values)
+    spec = {
+        "benchmark": "salt",
+        "datasets": {"salt": {"train": str(tmp_path / "none.extxyz")}},
+        "models": {"chgnet-0.3.0": {"regimes": ["zero-shot"]}},
+    }
+    (tmp_path / "salt.yaml").write_text(yaml.safe_dump(spec))
+    with pytest.raises(InputError, match=r"none\.extxyz does not exist"):
+        uniscreen.benchmark(tmp_path / "salt.yaml", tmp_path / "board", seeds=np.int64(1), n_train=np.array([5, 10]))
 
 
 def test_the_readme_shows_every_call():

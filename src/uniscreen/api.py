@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def screen(
     candidates: Path | str | Sequence[Atoms | Structure],
     *,
-    model: str | Sequence[str] = "chgnet-0.3.0",
+    model: str | PathLike[str] | Sequence[str | PathLike[str]] = "chgnet-0.3.0",
     out: Path | str | None = None,
     references: Path | str = "elements",
     self_consistent: bool = False,
@@ -37,13 +38,13 @@ def screen(
 
     run = run_models(
         candidates,
-        [model] if isinstance(model, str) else model,
+        [fspath(one) for one in ([model] if isinstance(model, str | PathLike) else model)],
         out=out,
         references=references,
         self_consistent=self_consistent,
         workers=workers,
         restart=restart,
-        **settings,
+        **_plain(settings),
     )
     write_screen_report(run.folder, run.competition.references)
     return run.table
@@ -82,7 +83,7 @@ def finetune(
     from uniscreen.training.shipped import find_recipe
 
     files = {"train": train, "validation": validation, "test": test}
-    values = {key: str(value) if isinstance(value, Path) else value for key, value in (settings or {}).items()}
+    values = _plain(dict(settings or {}))
     chosen = read_recipe(
         find_recipe(Path(recipe)),
         [f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in values.items()],
@@ -123,7 +124,7 @@ def benchmark(
     from uniscreen.benchmarking.spec import read_spec
     from uniscreen.reports.leaderboard_report import write_run_leaderboard
 
-    chosen = read_spec(Path(spec), seeds=seeds, n_train=n_train)
+    chosen = read_spec(Path(spec), seeds=_plain(seeds), n_train=_plain(n_train))
     run = run_benchmark(
         chosen,
         Path(out) if out is not None else Path("runs") / chosen.benchmark,
@@ -134,3 +135,16 @@ def benchmark(
     )
     content, _ = write_run_leaderboard(run.folder)
     return content.board
+
+
+def _plain(value: Any) -> Any:
+    """The value with Python's own numbers for those of NumPy, and text for paths: what JSON and YAML hold."""
+    import numpy as np
+
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return fspath(value) if isinstance(value, PathLike) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -67,7 +68,7 @@ BACKENDS = {
 
 
 def load_potential(
-    name: str,
+    name: str | PathLike[str],
     *,
     device: Device = "auto",
     dtype: Precision | None = None,
@@ -94,7 +95,7 @@ def load_potential(
         InputError: a device that is not there, the weights are missing, not those of the card or not trusted, or the
             model has several heads and none is named.
     """
-    card, weights = resolve_model(name, head=head, trust_model_file=trust_model_file)
+    card, weights = resolve_model(fspath(name), head=head, trust_model_file=trust_model_file)
     backend = BACKENDS[card.architecture]
 
     import torch
