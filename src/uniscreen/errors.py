@@ -23,7 +23,7 @@ UniscreenError
 from __future__ import annotations
 
 import signal
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class UniscreenError(Exception):
@@ -91,7 +91,9 @@ class TrainingProcessError(UniscreenError):
 class StructureError(UniscreenError, ValueError):
     """One structure cannot be evaluated; the others are not affected."""
 
-    status: ClassVar[str] = "failed"
+    status: ClassVar[Literal["failed", "invalid_structure", "unsupported_element", "isolated_atoms", "too_large"]] = (
+        "failed"
+    )
 
 
 class InvalidStructureError(StructureError):

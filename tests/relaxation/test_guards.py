@@ -11,7 +11,8 @@ import torch
 from ase import Atoms
 from ase.build import bulk, fcc111
 
-from toy_potentials import LennardJones, NaNForXenon, PairPotential, RaisesForKrypton
+from toy_potentials import LennardJones, NaNForXenon, PairPotential, RaisesForKrypton, lennard_jones
+from uniscreen.potentials.committee import Committee
 from uniscreen.relaxation import guards
 from uniscreen.relaxation.inflight import relax
 from uniscreen.relaxation.result import Relaxation, RelaxationSettings
@@ -174,6 +175,16 @@ def test_an_exception_for_the_only_system() -> None:
     assert (result.status, result.reason) == ("failed", "ArithmeticError: no krypton here")
 
 
+def test_an_atom_isolated_for_one_member_of_a_committee() -> None:
+    """The committee's graph, of the larger cutoff, has edges for it."""
+    committee = Committee([LennardJones(), PairPotential(lennard_jones, cutoff=4.0)])
+    lonely = Atoms("Ne3", [[0, 0, 0], [2.8, 0, 0], [1.4, 5.0, 0]], cell=[20, 20, 20], pbc=True)
+    lonely_too, beside = relax(committee, [lonely, strained("Ne", (2, 1, 1), 0)], SETTINGS)
+    assert lonely_too.status == "isolated_atoms"
+    assert lonely_too.reason == "atom 2 of structure 0 has no neighbour within 4 Å, the cutoff of toy"
+    assert beside.status == "ok"
+
+
 def test_many_failures_at_once() -> None:
     krypton = strained("Kr", (2, 1, 1), 5)
     lonely = Atoms("Ne", cell=[20, 20, 20], pbc=True)
@@ -191,16 +202,16 @@ def test_a_cell_without_a_volume_ends_its_system_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pbc", "reason"),
+    ("pbc", "status", "reason"),
     [
-        ([True, True, False], r"^lattice vector 3 is zero, so there is no cell to relax: .*\(relax_cell=False\)$"),
-        (True, "^Ne2 is periodic along lattice vector 3, which is zero$"),
+        ([True, True, False], "failed", r"^lattice vector 3 is zero, so there is no cell to relax: "),
+        (True, "invalid_structure", "^Ne2 is periodic along lattice vector 3, which is zero$"),
     ],
     ids=["slab", "crystal"],
 )
-def test_without_a_lattice_vector_there_is_no_cell_to_relax(pbc: Any, reason: str) -> None:
+def test_without_a_lattice_vector_there_is_no_cell_to_relax(pbc: Any, status: str, reason: str) -> None:
     [result] = relax_beside([Atoms("Ne2", [[0, 0, 0], [1, 1, 1]], cell=[3, 3, 0], pbc=pbc)], LennardJones())
-    assert (result.status, result.n_steps) == ("failed", 0)
+    assert (result.status, result.n_steps) == (status, 0)
     assert re.match(reason, result.reason)
     assert_without_numbers(result)
 

@@ -28,7 +28,7 @@ def refusal(card: ModelCard, atoms: Atoms, settings: RelaxationSettings) -> tupl
     try:
         complete_cell(atoms)
     except InvalidStructureError as error:
-        return "failed", str(error)
+        return error.status, str(error)
     if settings.relax_cell and not atoms.cell.any(1).all():
         which = int(np.argmin(atoms.cell.any(1))) + 1
         return "failed", (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from uniscreen.errors import InputError
+from uniscreen.errors import InputError, StructureError
 from uniscreen.relaxation import guards
 from uniscreen.relaxation.batch import Batch, System
 from uniscreen.relaxation.cell import log_strain_force
@@ -245,6 +245,8 @@ class InFlightRelaxer:
         self._batch = None
         if len(batch) == 1:
             (system,) = batch.systems
+            if isinstance(error, StructureError):
+                return [Relaxation(system.key, error.status, str(error), system.atoms, system.n_steps)]
             reason = f"{type(error).__name__}: {error}"
             return [Relaxation(system.key, "failed", reason, system.atoms, system.n_steps)]
         log.warning("the batch could not be evaluated (%s); evaluating its systems one by one", error)

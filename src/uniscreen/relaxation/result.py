@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from uniscreen.relaxation.optimisers import Optimiser
 
 RelaxationStatus = Literal[
-    "ok", "not_converged", "stopped_early", "exploded", "isolated_atoms", "unsupported_element", "failed"
+    "ok",
+    "not_converged",
+    "stopped_early",
+    "exploded",
+    "isolated_atoms",
+    "unsupported_element",
+    "invalid_structure",
+    "too_large",
+    "failed",
 ]
 
 Watch = Callable[[int, int, float, float], str]
