@@ -241,6 +241,17 @@ def test_the_ase_calculator_follows_the_atoms(potential: Potential, crystals: di
     assert atoms.get_potential_energy() == potential.evaluate([atoms])[0].energy
 
 
+def test_atoms_that_the_ase_calculator_cannot_evaluate_have_no_numbers_of_others(crystals: dict[str, Atoms]) -> None:
+    calculator = Good().calculator()
+    calculator.calculate(crystals["Cu"])
+    lonely = Atoms("Cu", cell=[30, 30, 30], pbc=True)
+    with pytest.raises(IsolatedAtomsError):
+        calculator.calculate(lonely)
+    lonely.calc = calculator
+    with pytest.raises(IsolatedAtomsError):
+        lonely.get_potential_energy()
+
+
 def test_the_ase_calculator_has_ase_voigt_order(potential64: Potential, crystals: dict[str, Atoms]) -> None:
     """Against ASE's own finite differences (xx, yy, zz, yz, xz, xy)."""
     atoms = crystals["quinary"]

@@ -32,6 +32,7 @@ class PotentialCalculator(Calculator):
     ) -> None:
         """Evaluate the atoms; all properties come from one evaluation."""
         super().calculate(atoms, properties, system_changes)
+        self.results = {}  # should these atoms fail, they do not have the numbers of those before
         result = self.potential.evaluate([self.atoms])[0]
         self.results = {
             "energy": result.energy,
