@@ -180,6 +180,30 @@ def test_the_worker_ends_with_the_potential() -> None:
     assert not exists(pid)
 
 
+FORK = """
+import os, sys
+sys.path[:0] = {folders!r}
+from ase.build import bulk
+from noble_gases import start
+potential, argon = start("lennard_jones"), [bulk("Ar", "fcc", a=5.4)]
+first, expected = potential.worker_pid, potential.evaluate(argon)[0].energy
+child = os.fork()
+if child == 0:
+    same = potential.evaluate(argon)[0].energy == expected
+    sys.exit(0 if same and potential.worker_pid != first else "no worker of its own")
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(potential.evaluate(argon)[0].energy == expected, potential.worker_pid == first)
+"""
+
+
+def test_a_forked_process_leaves_the_worker_alone_and_starts_its_own() -> None:
+    folders = [str(HERE), str(HERE.parents[1])]
+    done = subprocess.run(
+        [sys.executable, "-c", FORK.format(folders=folders)], capture_output=True, text=True, timeout=100
+    )
+    assert done.stdout.split() == ["0", "True", "True"], done.stderr
+
+
 ORPHAN = """
 import sys, time
 sys.path[:0] = {folders!r}

@@ -33,7 +33,8 @@ LARGEST_ANSWER = 1 << 33
 class WorkerProcess:
     """A child process that answers requests; it is ended with the object, and at the latest with the interpreter.
 
-    It is in a session of its own: Ctrl-C is for its parent, and ending it ends its children too.
+    It is in a session of its own: Ctrl-C is for its parent, and ending it ends its children too. It answers only the
+    process that started it, and is ended only by that: what is forked from it has another worker started.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -54,7 +55,8 @@ class WorkerProcess:
         self._tail = bytearray()
         self._reader = threading.Thread(target=_keep_tail, args=(self._process.stderr, self._tail), daemon=True)
         self._reader.start()
-        self._end = weakref.finalize(self, _end, self._process, GRACE)
+        self._owner = os.getpid()
+        self._end = weakref.finalize(self, _end, self._process, self._owner, GRACE)
 
     @property
     def pid(self) -> int:
@@ -63,8 +65,8 @@ class WorkerProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it can be asked: it has neither died nor failed."""
-        return self._end.alive and self._process.poll() is None
+        """Whether it can be asked: it is this process's own, and has neither died nor failed."""
+        return self._owner == os.getpid() and self._end.alive and self._process.poll() is None
 
     def exchange(
         self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], seconds: float
@@ -89,7 +91,7 @@ class WorkerProcess:
     def kill(self) -> None:
         """End it and its children at once."""
         if self._end.detach() is not None:
-            _end(self._process, 0.0)
+            _end(self._process, self._owner, 0.0)
         self._reader.join(timeout=1.0)
 
     def _last_words(self) -> str:
@@ -155,14 +157,15 @@ def _keep_tail(stream: IO[bytes], tail: bytearray) -> None:
             del tail[:-TAIL_BYTES]
 
 
-def _end(process: subprocess.Popen[bytes], grace: float) -> None:
-    """End a process and its children, and reap it. Without requests it leaves by itself."""
+def _end(process: subprocess.Popen[bytes], owner: int, grace: float) -> None:
+    """End a process and its children, and reap it. Without requests it leaves by itself. Others only let go."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.close()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=grace)
-    with suppress(ProcessLookupError, PermissionError):  # PermissionError: macOS, for a group of zombies
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    if os.getpid() == owner:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=grace)
+        with suppress(ProcessLookupError, PermissionError):  # PermissionError: macOS, for a group of zombies
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     process.stdout.close()
