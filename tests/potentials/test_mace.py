@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import shutil
@@ -338,6 +339,30 @@ def test_a_model_on_cuequivariance_is_saved_and_trained_as_mace_has_it(
         assert torch.equal(ours, theirs)
     results = [check.run(potential) for check in training_checks()]
     assert [result for result in results if result.status != "passed"] == []
+
+
+def test_evaluating_on_the_faster_network_leaves_its_own_in_place(model_file: Path) -> None:
+    """Where other threads find it, to evaluate or to save it."""
+    potential: Any = _load(model_file)
+    own, found = potential.model, []
+    assert potential._fast is not own
+    potential._fast.register_forward_pre_hook(lambda *_: found.append(potential.model))
+    potential.evaluate(list(structures_of("Cu").values()))
+    assert len(found) == 1
+    assert found[0] is potential.model is own
+
+
+def test_weights_in_other_memory_are_noticed(model_file: Path) -> None:
+    """As ``vector_to_parameters`` puts them. A copy stands in for the faster network, as on CUDA."""
+    potential: Any = _load(model_file)
+    potential._fast = copy.deepcopy(potential.model)
+    graph = potential.graph(list(structures_of("Cu").values()))
+    before = potential.evaluate_graph(graph)
+    weights = torch.nn.utils.parameters_to_vector(potential.model.parameters()).detach()
+    torch.nn.utils.vector_to_parameters(1.05 * weights, potential.model.parameters())
+    after = potential.evaluate_graph(graph)
+    assert not torch.allclose(before.forces, after.forces, rtol=1e-3)
+    assert torch.equal(after.forces, potential.derivatives(graph).forces)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import logging
@@ -104,11 +105,9 @@ class MACEPotential(TrainablePotential):
         """As every potential, but on the faster network while that has the same weights."""
         if _changes(self.model) != self._converted:
             return super().evaluate_graph(graph, stress=stress)
-        network, self.model = self.model, self._fast
-        try:
-            return super().evaluate_graph(graph, stress=stress)
-        finally:
-            self.model = network
+        faster = copy.copy(self)  # other threads may be evaluating, or saving, this one
+        faster.model = self._fast
+        return super(MACEPotential, faster).evaluate_graph(graph, stress=stress)
 
     def predict(self, graph: AtomicGraph) -> Prediction:
         """Run MACE on the batch.
@@ -203,9 +202,12 @@ def _accelerated(name: str, model: Any, device: torch.device) -> Any:
         return model
 
 
-def _changes(model: Any) -> list[tuple[int, int]]:
-    """What tells whether the parameters are still the same ones with the same values, as torch counts changes."""
-    return [(id(parameter), parameter._version) for parameter in model.parameters()]
+def _changes(model: Any) -> list[tuple[int, int, int]]:
+    """What tells whether the parameters are still the same ones with the same values, as torch counts changes.
+
+    It does not count other memory: that of ``parameter.data = ...``, as in ``vector_to_parameters``.
+    """
+    return [(id(parameter), parameter.data_ptr(), parameter._version) for parameter in model.parameters()]
 
 
 def on_cuequivariance(model: Any, device: torch.device) -> Any:
