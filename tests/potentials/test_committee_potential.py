@@ -48,6 +48,14 @@ def test_contract(check: Check, committee: Committee) -> None:
     assert result.status == "passed", result
 
 
+def test_it_costs_what_its_most_costly_member_costs(members: list[Potential], crystals: dict[str, Atoms]) -> None:
+    structures = list(crystals.values())
+    alone = [member.cost.of(member.graph(structures)).tolist() for member in members]
+    committee = Committee(members)
+    assert committee.cost.of(committee.graph(structures)).tolist() == [max(costs) for costs in zip(*alone, strict=True)]
+    assert alone[0] != alone[1]
+
+
 def test_its_fine_tuning_has_seen_what_that_of_any_member_has(members: list[Potential]) -> None:
     assert Committee(members).card.tuned_elements == frozenset()
 

@@ -10,7 +10,7 @@ import torch
 from ase.data import atomic_numbers, chemical_symbols
 
 from uniscreen.errors import IsolatedAtomsError, UnsupportedElementError
-from uniscreen.potentials.cost import Cost
+from uniscreen.potentials.cost import Cost, LargestCost
 from uniscreen.structures.graph import AtomicGraph
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Potential(ABC):
         """Evaluate a batch built with this potential's cutoff and checked by ``check``. Does not change the graph."""
 
     @property
-    def cost(self) -> Cost:
+    def cost(self) -> Cost | LargestCost:
         """What evaluating a system takes."""
         return Cost()
 

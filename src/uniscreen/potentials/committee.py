@@ -10,6 +10,7 @@ import torch
 
 from uniscreen.errors import InputError
 from uniscreen.potentials.base import Evaluation, Potential
+from uniscreen.potentials.cost import LargestCost
 from uniscreen.potentials.saved import read_members
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class Committee(Potential):
         self.device = members[0].device
         self.dtype = min((_dtype(member) for member in members), key=lambda dtype: dtype.itemsize)
         self.card = _card(members)
+
+    @property
+    def cost(self) -> LargestCost:
+        """That of the most costly member: they are evaluated in turn."""
+        return LargestCost(tuple((member.cost, member.card.cutoff) for member in self.members))
 
     def evaluate_members(self, graph: AtomicGraph, *, stress: bool = True) -> tuple[Evaluation, ...]:
         """What each member says, in order, on its own part of a graph with this committee's cutoff.

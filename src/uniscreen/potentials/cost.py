@@ -33,3 +33,14 @@ class Cost:
         short = graph.edge_vectors.detach().norm(dim=1) < self.angle_cutoff
         degree = torch.bincount(centre[short], minlength=len(graph.numbers))
         return work.index_add(0, graph.system, self.angle * (degree * (degree - 1)).double())
+
+
+@dataclass(frozen=True)
+class LargestCost:
+    """That of the most costly of several potentials that evaluate a system in turn; ``members`` have cutoffs in Å."""
+
+    members: tuple[tuple[Cost | LargestCost, float], ...]
+
+    def of(self, graph: AtomicGraph) -> Tensor:
+        """(B,) the work of each system, in a graph with the largest of the cutoffs."""
+        return torch.stack([cost.of(graph.within(cutoff)) for cost, cutoff in self.members]).amax(dim=0)

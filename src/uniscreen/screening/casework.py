@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from uniscreen.potentials.base import Potential
     from uniscreen.potentials.cards import ModelCard
-    from uniscreen.potentials.cost import Cost
+    from uniscreen.potentials.cost import Cost, LargestCost
     from uniscreen.relaxation.result import Relaxation
     from uniscreen.screening.prescreen import Watcher
     from uniscreen.screening.record import Steps
@@ -46,7 +46,7 @@ class Casework:
     """The rules of it; whatever is wrong with a candidate becomes its record."""
 
     card: ModelCard
-    cost: Cost
+    cost: Cost | LargestCost
     limits: ReadLimits
     watcher: Watcher
 
