@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from pymatgen.core import Lattice, Structure
 
 from uniscreen.errors import InputError
-from uniscreen.structures.generation.charges import seed_states
+from uniscreen.structures.charges import seed_states
 from uniscreen.structures.generation.substitution import substitute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from uniscreen.structures.generation.charges import States
+    from uniscreen.structures.charges import States
     from uniscreen.structures.generation.substitution import Dropped, Substituted
 
 REPEATED: Dropped = "one element on two kinds of sites"

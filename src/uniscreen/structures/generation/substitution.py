@@ -12,13 +12,13 @@ from pymatgen.analysis.structure_prediction.substitution_probability import Subs
 from pymatgen.core import Structure
 
 from uniscreen.errors import InputError
-from uniscreen.structures.generation.charges import PEROXIDE, ions, neutral_states, seed_states, species
+from uniscreen.structures.charges import PEROXIDE, ions, neutral_states, seed_states, species
 from uniscreen.structures.generation.volumes import rescaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from uniscreen.structures.generation.charges import States
+    from uniscreen.structures.charges import States
     from uniscreen.structures.generation.volumes import VolumeSource
 
 Dropped = Literal[

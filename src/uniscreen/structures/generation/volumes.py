@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pymatgen.analysis.structure_prediction.volume_predictor import DLSVolumePredictor, RLSVolumePredictor
 
-from uniscreen.structures.generation.charges import species
+from uniscreen.structures.charges import species
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
