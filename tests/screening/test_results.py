@@ -245,6 +245,14 @@ def test_a_changed_correction_class_is_flagged_with_both_values():
     assert table_of(changed)["flags"].tolist() == [""]  # its energy holds the correction of its training labels
 
 
+def test_anions_that_are_not_known_are_flagged_where_they_are_corrected():
+    record = made(0, "CoO", -1.0)
+    unknown = replace(record, correction=replace(record.correction, anions_known=False))
+    again = Record.from_dict(json.loads(json.dumps(unknown.as_dict())))
+    assert table_of(again, card=RAW)["flags"].tolist() == ["oxidation_states_unknown"]
+    assert table_of(again)["flags"].tolist() == [""]
+
+
 def test_decomposition_columns():
     table = table_of(made(0, "NaCl", -1.7), made(1, "NaCl", -2.0), made(2, "Na", 0.1)).set_index("id")
     assert table["decomposition"].to_dict() == {"c0": "1.000 NaCl", "c1": "1.000 NaCl", "c2": "1.000 Na"}

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
-from pymatgen.entries.computed_entries import ComputedEntry
+from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
 
 from uniscreen.errors import InputError
 from uniscreen.thermodynamics import elemental_references, formation_energy, mp2020_correction
@@ -63,6 +63,45 @@ def test_oxidation_states_of_the_structure_make_no_difference():
     decorated.add_oxidation_state_by_element({"Mg": 2, "O": -2})
     assert mp2020_correction(decorated, -50.0) == mp2020_correction(plain, -50.0)
     assert decorated[0].specie.oxi_state == 2
+
+
+def crowded(formula: str) -> Structure:
+    """A crystal of this composition whose atoms are 4 Å from each other, so that none is bonded."""
+    species = [symbol for symbol, n in Composition(formula).get_el_amt_dict().items() for _ in range(int(n))]
+    side = math.ceil(len(species) ** (1 / 3))
+    sites = [(x / side, y / side, z / side) for x in range(side) for y in range(side) for z in range(side)]
+    return Structure(Lattice.cubic(4.0 * side), species, sites[: len(species)])
+
+
+@pytest.mark.parametrize(
+    ("formula", "corrected"),
+    [
+        ("Cs8Pb8I23Br", {"Br": -0.534, "I": 23 * -0.379}),
+        ("Ca5P3ClO12", {"oxide": 12 * -0.687, "Cl": -0.614}),
+        ("Bi24Cl10O31", {"oxide": 31 * -0.687, "Cl": 10 * -0.614}),
+        ("Ba8Ta8N9O15", {"oxide": 15 * -0.687, "N": 9 * -0.361}),
+    ],
+)
+def test_all_anions_of_a_large_formula_are_corrected(formula, corrected):
+    """Above 20 atoms pymatgen alone corrects the most electronegative element; the values are those of its table."""
+    correction = mp2020_correction(crowded(formula), -100.0)
+    expected = {f"MP2020 anion correction ({name})": value for name, value in corrected.items()}
+    assert correction.adjustments == pytest.approx(expected)
+    assert correction.anions_known
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("formula", ["Cs2PbI5Br", "BaTaO2N", "ErCuSi2", "SbOs", "U2SbI", "Ba3Ta3O7N3", "Ca4PClO12"])
+def test_small_formulas_have_the_correction_of_pymatgen(formula):
+    structure = crowded(formula)
+    entry = ComputedStructureEntry(structure, -20.0, parameters={"run_type": "GGA"})
+    expected = MaterialsProject2020Compatibility(check_potcar=False).get_adjustments(entry)
+    assert mp2020_correction(structure, -20.0).adjustments == {item.name: item.value for item in expected}
+
+
+@pytest.mark.parametrize("formula", ["LaSbRh2", "Cs9Pb8I23Br", "ErCuSi2", "Na2O2", "Ca5P3ClO12", "Cl"])
+def test_anions_are_unknown_where_no_states_add_up_and_one_could_be_missed(formula):
+    assert mp2020_correction(crowded(formula), -20.0).anions_known is (formula not in ("LaSbRh2", "Cs9Pb8I23Br"))
 
 
 def test_no_warnings_reach_the_user():

@@ -34,6 +34,9 @@ FLAGS = {
     "correction_class_changed": "Relaxing changed what the Materials Project's corrections take the crystal for, such "
     "as a superoxide for an oxide, so its corrected energy jumped. Both corrections are in results.parquet "
     "(correction_eV_per_atom and correction_unrelaxed_eV_per_atom); look at the anions of the relaxed crystal.",
+    "oxidation_states_unknown": "No oxidation states of the elements add up to zero, so it is not known which are "
+    "anions, and only the most electronegative one (and oxygen and sulfur) was corrected as one. Corrections of other "
+    "anions (up to 0.6 eV per atom of them) may be missing.",
     "reference_without_energy": "A phase (its id after the colon) at the candidate's place on the fixed hull could not "
     "be evaluated with the potential, so it is missing from the self-consistent hull, which may be too high there.",
     "far_below_hull": "Further below the hull than new phases usually are. More often a missing competing "

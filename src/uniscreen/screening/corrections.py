@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from uniscreen.screening.columns import REFERENCE_ENERGIES
@@ -69,7 +70,7 @@ def _with_reference_energies(record: Record, card: ModelCard, of_structure: Corr
     if required_correction(card) is CorrectionScheme.NONE:
         return Correction(shifts, {})
     assert of_structure is not None
-    return Correction({**of_structure.adjustments, **shifts}, of_structure.uncertainties)
+    return replace(of_structure, adjustments={**of_structure.adjustments, **shifts})
 
 
 def class_changed(record: Record, card: ModelCard) -> bool:

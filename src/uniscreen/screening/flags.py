@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ase.formula import Formula
 
-from uniscreen.screening.corrections import class_changed
+from uniscreen.screening.corrections import applied_correction, class_changed
 
 if TYPE_CHECKING:
     from uniscreen.potentials.cards import ModelCard
@@ -38,6 +38,7 @@ def flags(record: Record, card: ModelCard, standing: Standing, competition: Comp
         *_of_relaxation(record),
         *_of_elements(record, card),
         *(["correction_class_changed"] if class_changed(record, card) else []),
+        *([] if applied_correction(record, card).anions_known else ["oxidation_states_unknown"]),
         *_of_distance(distance, competition),
         *(f"reference_without_energy:{name}" for name in standing.without_energy),
     ]

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pymatgen.core import Composition, Structure
 
 
+PYMATGEN_MOST_SITES = 20
+"""Atoms of a reduced formula beyond which pymatgen's scheme guesses no oxidation states, to save time."""
+
+
 class CorrectionScheme(StrEnum):
     """Which corrections a set of energies holds.
 
@@ -41,11 +45,13 @@ class Correction:
     """The correction of one structure's total energy.
 
     ``adjustments`` maps each adjustment's name to its share in eV (not per atom), ``uncertainties`` to the
-    standard error of that share, eV.
+    standard error of that share, eV. ``anions_known`` is False where no oxidation states add up, and which elements are
+    anions was taken from electronegativities.
     """
 
     adjustments: Mapping[str, float]
     uncertainties: Mapping[str, float]
+    anions_known: bool = True
 
     @property
     def total(self) -> float:
@@ -61,8 +67,9 @@ class Correction:
 def mp2020_correction(structure: Structure, energy: float) -> Correction:
     """Find the MP2020 correction of a structure whose raw total energy is ``energy`` eV.
 
-    Anion corrections depend on the structure (oxide, peroxide, superoxide) and on oxidation states, which
-    pymatgen guesses from the composition; so process the relaxed structure, and record the pymatgen version.
+    Anion corrections depend on the structure (oxide, peroxide, superoxide) and on oxidation states, which are guessed
+    from the composition: by pymatgen, and for formulas that it leaves out for their size by the same rule. So process
+    the relaxed structure, and record the pymatgen version.
 
     Raises:
         InputError: ``energy`` is not finite.
@@ -87,6 +94,7 @@ def mp2020_correction(structure: Structure, energy: float) -> Correction:
     return Correction(
         adjustments={item.name: float(item.value) for item in adjustments},
         uncertainties={item.name: float(item.uncertainty) for item in adjustments},
+        anions_known=_anions_known(entry),
     )
 
 
@@ -110,13 +118,29 @@ def _corrected_anions() -> frozenset[str]:
 
 
 def _mp2020_adjustments(entry: Any) -> list[Any]:
+    """What MP2020 adjusts; the oxidation states that it goes by are in the entry's data afterwards."""
     from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+
+    from uniscreen.structures.charges import neutral_states
+
+    if entry.composition.reduced_composition.num_atoms > PYMATGEN_MOST_SITES:
+        entry.data["oxidation_states"] = neutral_states(entry.composition) or {}
 
     # There are no pseudopotentials to check: the energies are a model's.
     scheme = MaterialsProject2020Compatibility(check_potcar=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # guessed oxidation states are the normal case here
         return list(scheme.get_adjustments(entry))
+
+
+def _anions_known(entry: Any) -> bool:
+    """Whether oxidation states tell what is an anion; without them the most electronegative of elements is taken.
+
+    Where that is the only one that can be corrected so, or oxygen and sulfur are, which go by bonds, none is in doubt.
+    """
+    *others, _ = sorted(entry.composition.elements, key=lambda element: element.X)
+    doubtful = _corrected_anions() - {"O", "S"}
+    return bool(entry.data.get("oxidation_states")) or doubtful.isdisjoint(element.symbol for element in others)
 
 
 def _mp_parameters(composition: Composition) -> dict[str, Any]:
