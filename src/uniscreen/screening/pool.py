@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import pickle
 import subprocess
 import sys
 from collections import deque
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
     from uniscreen.screening.store import RunStore
 
 WINDOW = {"cpu": 6, "cuda": 512}
-"""Units that a worker may hold: enough to fill a batch, few enough to leave none idle at the end."""
+"""Units that a worker may hold: enough to fill a batch. Where fewer are left, each worker has its share of them."""
+
+ROOM = {"cpu": 1 << 16, "cuda": 1 << 24}
+"""Bytes that these units may have, unless it is one: a worker on a CPU reads the next only when it needs it, and the
+parent would wait for it with what a connection does not hold (some 200 kB), while others have nothing to do."""
 
 
 @dataclass
@@ -41,6 +47,7 @@ class _Worker:
     log: Path
     ready: bool = False
     held: dict[int, Unit] = field(default_factory=dict)
+    held_bytes: int = 0
 
 
 class WorkerPool:
@@ -58,6 +65,7 @@ class WorkerPool:
         self.watcher = watcher or Watcher()
         self.n_workers = n_workers
         self.window = 2 if settings.deterministic else WINDOW[device]
+        self.room = ROOM[device]
         self.assistants = 0 if settings.deterministic else assistants_beside(n_workers, device)
         self.crashes = store.crashes()
         self._workers: list[_Worker] = []
@@ -141,15 +149,23 @@ class WorkerPool:
 
     def _hand_out(self) -> None:
         """Give units to the workers that are ready; a suspect only to one that holds nothing, and nothing with it."""
+        waiting = len(self._units) + sum(len(worker.held) for worker in self._workers)
+        most = min(self.window, math.ceil(waiting / self.n_workers))
         for worker in self._workers:
             alone = any(self._crashes_of(unit) for unit in worker.held.values())
-            while worker.ready and not alone and self._units and len(worker.held) < self.window:
+            while worker.ready and not alone and self._units and self._has_room(worker, most):
                 self._send(worker, self._units.popleft())
             if worker.ready and not worker.held and self._suspects:
                 self._send(worker, self._suspects.popleft())
 
+    def _has_room(self, worker: _Worker, most: int) -> bool:
+        """Whether a worker can be given the next unit and hold no more than ``most``, nor more bytes than are fit."""
+        fits = worker.held_bytes + _size(self._units[0]) <= self.room
+        return not worker.held or (len(worker.held) < most and fits)
+
     def _send(self, worker: _Worker, unit: Unit) -> None:
         worker.held[unit.number] = unit
+        worker.held_bytes += _size(unit)
         with suppress(
             BrokenPipeError, ConnectionResetError
         ):  # it has died, as its connection will say when listened to
@@ -167,7 +183,7 @@ class WorkerPool:
             if isinstance(message, Ready):
                 worker.ready = True
             elif isinstance(message, Done):
-                del worker.held[message.unit]
+                worker.held_bytes -= _size(worker.held.pop(message.unit))
                 on_done(message.statuses)
             elif isinstance(message, Failure):
                 raise _cannot_start(worker, message)
@@ -207,6 +223,11 @@ class WorkerPool:
                 worker.process.kill()
                 worker.process.wait()
         self._workers.clear()
+
+
+def _size(unit: Unit) -> int:
+    """Its bytes on the way to a worker."""
+    return len(pickle.dumps(unit))
 
 
 def _cannot_start(worker: _Worker, failure: Failure) -> UniscreenError:
