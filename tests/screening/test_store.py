@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +109,29 @@ def test_restart_discards_the_run_and_nothing_else(folder):
     assert again.records() == {}
     assert not (folder / "results.csv").exists()
     assert (folder / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("n_removed", range(6))
+def test_a_restart_that_is_killed_can_be_repeated(folder, monkeypatch, n_removed):
+    """Wherever it was killed: the folder is known for a run until nothing of it is left."""
+    store = open_store(folder)
+    store.crash_writer().close()
+    store.writer_path()
+    for name in ("results.csv", "run.json"):
+        (folder / name).touch()
+    store.close()
+    unlink, left = Path.unlink, iter(range(n_removed))
+
+    def unlink_some(path, **options):
+        if path.exists() and next(left, None) is None:
+            raise KeyboardInterrupt
+        unlink(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", unlink_some)
+        with pytest.raises(KeyboardInterrupt) if n_removed < 5 else nullcontext():
+            open_store(folder, restart=True)
+    assert open_store(folder, restart=True).records() == {}
 
 
 def test_a_folder_of_something_else_is_refused(folder):

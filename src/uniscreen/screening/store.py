@@ -136,14 +136,18 @@ def _only_ours(folder: Path) -> bool:
 
 
 def _clear(folder: Path) -> None:
-    """Remove a run, and those of a committee's members: only files that uniscreen writes."""
+    """Remove a run, and those of a committee's members: only files that uniscreen writes.
+
+    The manifest goes last: without it, what an interruption leaves would not be known for a run.
+    """
     for found in sorted((folder / MODELS).glob(f"*/{MANIFEST}")):
         _remove_member(found.parent)
-    for name in (MANIFEST, *OUTPUTS):
+    for name in OUTPUTS:
         (folder / name).unlink(missing_ok=True)
     for path in (folder / RECORDS).iterdir():
         if path.name != "lock":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (folder / MANIFEST).unlink(missing_ok=True)
 
 
 def _remove_member(folder: Path) -> None:
