@@ -1,10 +1,12 @@
 """Records read from the disk one by one."""
 
+import resource
 from collections import Counter
+from pathlib import Path
 
 from uniscreen.screening.record import Record
 from uniscreen.screening.store import RecordWriter
-from uniscreen.screening.stored import RecordsById, StoredRecords
+from uniscreen.screening.stored import MOST_OPEN, RecordsById, StoredRecords
 
 
 def record(index, status="failed", reason="boom"):
@@ -36,6 +38,18 @@ def test_the_first_record_of_a_candidate_counts(tmp_path):
     stored = StoredRecords(parts(tmp_path, [[record(0, reason="first")]], [[record(0, "ok")], [record(1)]]))
     assert stored[0].reason == "first"
     assert stored.count_statuses() == Counter(failed=2)
+
+
+def test_more_files_than_a_process_may_open(tmp_path):
+    few = len(list(Path("/proc/self/fd").iterdir())) + MOST_OPEN + 10
+    written = parts(tmp_path, *([[record(k)]] for k in range(2 * few)))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, limits[1]))
+    try:
+        records = StoredRecords(written)
+        assert [one.index for _ in range(2) for one in records.in_input_order()] == 2 * list(range(2 * few))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_damaged_line_between_others_is_none(tmp_path):

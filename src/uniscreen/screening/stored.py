@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+MOST_OPEN = 64
+"""Files that are kept open; a run that is continued often has more than the 1024 that a process may have."""
+
+
 class StoredRecords(Mapping[int, Record]):
     """Records by the candidate's place in the input, in the order of the files; the first one of a candidate counts.
 
@@ -56,11 +60,18 @@ class StoredRecords(Mapping[int, Record]):
         if row is None:
             raise KeyError(index)
         _, part, place, n, _ = self._places[row].tolist()
-        if part not in self._files:
-            self._files[part] = self._parts[part].open("rb")
-        self._files[part].seek(place)
-        _, _, body = self._files[part].readline().partition(b" ")
+        file = self._file(part)
+        file.seek(place)
+        _, _, body = file.readline().partition(b" ")
         return Record.from_dict(json.loads(body)["records"][n])
+
+    def _file(self, part: int) -> IO[bytes]:
+        """An open file of records; of those that are, the one opened first makes room for another."""
+        if part not in self._files:
+            if len(self._files) == MOST_OPEN:
+                self._files.pop(next(iter(self._files))).close()
+            self._files[part] = self._parts[part].open("rb")
+        return self._files[part]
 
     def count_statuses(self) -> Counter[str]:
         """How many records have each status."""
