@@ -9,20 +9,28 @@ import pytest
 from ase.build import bulk
 
 from uniscreen.potentials import find_card
+from uniscreen.potentials.cost import Cost
 from uniscreen.relaxation.result import Relaxation
-from uniscreen.screening import casework
+from uniscreen.screening import corrections
 from uniscreen.screening.casework import Casework, Prepared
-from uniscreen.screening.prescreen import Watcher
-from uniscreen.structures.candidate import ReadLimits
+from uniscreen.screening.prescreen import StopRule, Watcher
+from uniscreen.screening.record import Record
+from uniscreen.structures.candidate import Candidate, ReadLimits
+from uniscreen.structures.sources import ArraySource
+from uniscreen.thermodynamics import ReferenceSet
 
 CHGNET = find_card("chgnet-0.3.0")
+
+
+def no_end_of_a_correction(monkeypatch):
+    monkeypatch.setattr(corrections, "CORRECTION_SECONDS", 0.2)
+    monkeypatch.setattr(corrections, "mp2020_correction", lambda *_: time.sleep(60))
 
 
 @pytest.mark.parametrize(("convention", "status"), [("MP2020-corrected", "ok"), ("raw", "failed")])
 def test_a_correction_that_takes_too_long_holds_nothing_up(convention, status, monkeypatch):
     """Guessing the oxidation states of ten metals in a carbide takes minutes; energies that hold it need it not."""
-    monkeypatch.setattr(casework, "CORRECTION_SECONDS", 0.2)
-    monkeypatch.setattr(casework, "correction_of", lambda *_: time.sleep(60))
+    no_end_of_a_correction(monkeypatch)
     atoms = bulk("MgO", "rocksalt", a=4.2)
     energies = {"initial_energy": -11.0, "energy": -12.0, "max_force": 0.0, "max_stress": 0.0}
     relaxed = Relaxation(key=0, status="ok", reason="", atoms=atoms, n_steps=3, **energies)
@@ -36,3 +44,17 @@ def test_a_correction_that_takes_too_long_holds_nothing_up(convention, status, m
         assert "its MP2020 correction was not found in 0.2 s" in record.reason
     else:
         assert record.energy == -12.0
+
+
+def test_nor_does_one_that_tells_whether_a_relaxation_is_stopped_early(monkeypatch):
+    no_end_of_a_correction(monkeypatch)
+    atoms = bulk("MgO", "rocksalt", a=4.2)
+    source = ArraySource(atoms.numbers, atoms.positions, atoms.cell.array, (True, True, True), None)
+    raw = replace(CHGNET, energy_convention="raw")
+    rule = StopRule(0.1, ReferenceSet.from_elements("PBE"), raw, way=0.5, n_finished=50)
+    start = time.monotonic()
+    record = Casework(raw, Cost(), ReadLimits(), rule).prepare(0, Candidate("oxide", source))
+    assert time.monotonic() - start < 30
+    assert isinstance(record, Record)
+    assert record.status == "failed"
+    assert "its MP2020 correction was not found in 0.2 s" in record.reason

@@ -11,7 +11,6 @@ from uniscreen.screening.preflight import preflight
 from uniscreen.screening.record import EVALUATED, Crystal, Record
 from uniscreen.screening.space_group import space_group
 from uniscreen.structures.candidate import ReadLimits
-from uniscreen.structures.guard import ExpiredError, time_limit
 from uniscreen.thermodynamics import Correction, CorrectionScheme
 
 if TYPE_CHECKING:
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from uniscreen.screening.record import Steps
     from uniscreen.screening.settings import ScreenSettings
     from uniscreen.structures.candidate import Candidate
-
-CORRECTION_SECONDS = 60.0
-"""pymatgen guesses oxidation states by trying all combinations, which of ten metals with a few states each are many."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +106,10 @@ class Casework:
         assert energy is not None
         raw = required_correction(self.card) is CorrectionScheme.MP2020
         try:
-            with time_limit(CORRECTION_SECONDS):
-                return correction_of(before, energy) if raw else None, correction_of(after, energy)
-        except ExpiredError:
+            return correction_of(before, energy) if raw else None, correction_of(after, energy)
+        except TimeoutError:
             if raw:
-                raise TimeoutError(f"its MP2020 correction was not found in {CORRECTION_SECONDS:g} s") from None
+                raise
             return None, None  # the energy holds it, and nobody knows its uncertainty
 
 

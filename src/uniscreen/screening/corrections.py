@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from uniscreen.screening.columns import REFERENCE_ENERGIES
+from uniscreen.structures.guard import ExpiredError, time_limit
 from uniscreen.thermodynamics import Correction, CorrectionScheme, mp2020_correction
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 CLASS_TOLERANCE = 1e-6
 """eV/atom by which two corrections may differ and still be one."""
+
+
+CORRECTION_SECONDS = 60.0
+"""pymatgen guesses oxidation states by trying all combinations, which of ten metals with a few states each are many."""
 
 
 def required_correction(card: ModelCard) -> CorrectionScheme:
@@ -33,10 +38,18 @@ def hull_scheme(card: ModelCard) -> CorrectionScheme:
 
 
 def correction_of(atoms: Atoms, energy: float) -> Correction:
-    """The MP2020 correction of a crystal whose raw total energy is ``energy`` eV."""
+    """The MP2020 correction of a crystal whose raw total energy is ``energy`` eV.
+
+    Raises:
+        TimeoutError: it takes longer than CORRECTION_SECONDS.
+    """
     from pymatgen.io.ase import AseAtomsAdaptor
 
-    return mp2020_correction(AseAtomsAdaptor.get_structure(atoms), energy)
+    try:
+        with time_limit(CORRECTION_SECONDS):
+            return mp2020_correction(AseAtomsAdaptor.get_structure(atoms), energy)
+    except ExpiredError:
+        raise TimeoutError(f"its MP2020 correction was not found in {CORRECTION_SECONDS:g} s") from None
 
 
 def reference_energies(numbers: Iterable[int], card: ModelCard) -> dict[str, float]:

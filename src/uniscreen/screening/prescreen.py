@@ -121,7 +121,11 @@ class StopRule(Watcher):
         return cls(keep_below, references, card, way, len(ways))
 
     def outlook(self, atoms: Atoms) -> tuple[int, float] | None:
-        """The candidate's number of atoms and its offset, by the hull at its composition; None without a hull there."""
+        """The candidate's number of atoms and its offset, by the hull at its composition; None without a hull there.
+
+        Raises:
+            TimeoutError: its correction takes too long to find.
+        """
         counts = atoms.symbols.formula.count()
         on_hull = self._hull.energy_per_atom({symbol: float(n) for symbol, n in counts.items()})
         if on_hull is None:
