@@ -136,6 +136,22 @@ def test_parquet_equals_csv(folder):
         pd.testing.assert_frame_equal(found.columns, tables[2].columns)
 
 
+@pytest.mark.parametrize("index", ["label", ["id", "label"], ["label", "x"], ["structure", "label"]], ids=str)
+def test_an_index_of_parquet_that_has_a_name_is_a_column(folder, index):
+    frame = pd.DataFrame({"id": ["a", "b"], "structure": ["si.cif", "POSCAR_cu"], "x": [0.5, 1.5], "label": ["p", "q"]})
+    frame.set_index(index).to_parquet(folder / "indexed.parquet")
+    found = read_candidates(folder / "indexed.parquet")
+    assert [c.id for c in found] == ["a", "b"]
+    pd.testing.assert_frame_equal(found.columns[["x", "label"]], frame[["x", "label"]])
+    assert len(found.columns.columns) == 2
+
+
+def test_an_index_of_parquet_without_a_name_is_none(folder):
+    frame = pd.DataFrame({"id": ["a", "b"], "structure": ["si.cif", "POSCAR_cu"], "x": [0.5, 1.5]}, index=[7, 5])
+    frame.to_parquet(folder / "indexed.parquet")
+    assert [*read_candidates(folder / "indexed.parquet").columns] == ["x"]
+
+
 def test_structures_of_parquet_in_pieces(tmp_path, monkeypatch, limits):
     monkeypatch.setattr(tables, "ROWS_AT_A_TIME", 3)
     cifs = [CIF.replace("length_a 4", f"length_a {4 + k}") for k in range(10)]

@@ -43,7 +43,7 @@ def read_csv(path: Path, file: IO[bytes]) -> Rows:
 
 
 def read_parquet(path: Path, file: IO[bytes]) -> Rows:
-    """Read a Parquet table with the columns of a CSV; an index with the name of an id column counts as one.
+    """Read a Parquet table with the columns of a CSV; an index that has a name is a column like others.
 
     Raises:
         InputError: it is no such table, or lacks an id or a structure column.
@@ -58,8 +58,9 @@ def read_parquet(path: Path, file: IO[bytes]) -> Rows:
         frame = table.read(columns=others, use_pandas_metadata=True).to_pandas()
     except Exception as error:  # pyarrow raises many types for a damaged file
         raise InputError(f"{path} cannot be read as Parquet: {shorten(describe(error))}") from error
-    if frame.index.name in ID_NAMES and frame.index.name not in frame.columns:
-        frame = frame.reset_index()
+    index = [name for name in frame.index.names if name is not None and name not in {*frame.columns, *STRUCTURE_NAMES}]
+    if index:
+        frame = frame.reset_index(level=index)
     structures = [name for name in names if name in STRUCTURE_NAMES]
     keys = _key_columns(path, [*map(str, frame.columns), *structures], lambda name: map(_text, frame[name]))
     ids = [_text(value) for value in frame[keys[0]]]
