@@ -14,7 +14,7 @@ from ase.build import bulk
 from ase.io import write
 
 from uniscreen.errors import InputError, InvalidStructureError
-from uniscreen.structures import ReadLimits, read_candidates, tables
+from uniscreen.structures import ReadLimits, csv_table, read_candidates, tables
 
 CIF = """data_NaCl
 _cell_length_a 4
@@ -68,7 +68,8 @@ def test_words_that_pandas_takes_for_missing_are_carried(folder):
     columns = read_candidates(table(folder, "\n".join(lines))).columns
     assert columns["dopant"].tolist() == ["None", "Na"]
     assert columns["note"].isna().all()
-    assert np.isnan(columns["n"][1])  # of numbers and truth values it is a missing one
+    assert columns["n"].isna().tolist() == [False, True]  # of numbers and truth values it is a missing one
+    assert str(columns["n"].dtype) == "Int64"
     assert columns["done"].isna().tolist() == [False, True]
     assert columns.iloc[:, 4:].to_numpy().tolist() == [["x", "NA"], ["y", "z"]]
 
@@ -96,6 +97,32 @@ def test_names_of_digits_and_whole_numbers_are_carried_as_they_are_written(folde
         "12,1,3,,0.0,9",
     ]
     assert str(columns["count"].dtype) == "Int64"
+
+
+def test_columns_of_numbers_are_not_read_one_by_one(folder, monkeypatch):
+    """A table of 200 descriptors took minutes when each was."""
+    names = [f"f{k}" for k in range(50)]
+    rows = [",".join([f"c{row},NaCl.cif", *(f"{row + k}" for k in range(49)), "007"]) for row in range(3)]
+    (folder / "wide.csv").write_text("\n".join([",".join(["id,structure", *names]), *rows]) + "\n")
+    n_read, read_csv = [], pd.read_csv
+    monkeypatch.setattr(pd, "read_csv", lambda *args, **options: n_read.append(1) or read_csv(*args, **options))
+    columns = read_candidates(folder / "wide.csv").columns
+    assert len(n_read) <= 4
+    assert columns["f48"].tolist() == [48, 49, 50]
+    assert columns["f49"].tolist() == ["007"] * 3
+
+
+def test_what_is_found_out_of_numbers_holds_for_all_rows(folder, monkeypatch):
+    monkeypatch.setattr(csv_table, "ROWS_AT_A_TIME", 1)
+    rows = ("a,NaCl.cif,007,3,1,,x", "b,NaCl.cif,12,,,,NA", "c,NaCl.cif,1,4,0.5,,y")
+    (folder / "t.csv").write_text("id,structure,key,count,size,none,word\n" + "\n".join(rows) + "\n")
+    columns = read_candidates(folder / "t.csv").columns
+    assert columns["key"].tolist() == ["007", "12", "1"]
+    assert {name: str(columns[name].dtype) for name in ("count", "size", "none")} == {
+        "count": "Int64",
+        "size": "float64",
+        "none": "float64",
+    }
 
 
 def test_id_is_preferred_and_the_other_is_carried(folder):

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+ROWS_AT_A_TIME = 10_000
+"""Rows whose numbers are in memory as text."""
+
+
 class CsvTable:
     """A CSV file in UTF-8, checked to be one; ``path`` is its name in messages.
 
@@ -70,12 +74,9 @@ class CsvTable:
                 words = [name for name in columns if pd.api.types.infer_dtype(columns[name]) == "string"]
                 if words and columns[words].isna().any(axis=None):
                     text.seek(0)
-                    how |= {"keep_default_na": False, "na_values": [""]}
-                    columns[words] = pd.read_csv(text, usecols=words, **how)
-                for name in columns.columns[[kind.kind in "iuf" for kind in columns.dtypes]]:
-                    text.seek(0)
-                    fields = pd.read_csv(text, usecols=[name], dtype=str, **how)
-                    columns[name] = _as_written(columns[name], fields[name])
+                    columns[words] = pd.read_csv(text, usecols=words, keep_default_na=False, na_values=[""], **how)
+                if numbers := [name for name, kind in columns.dtypes.items() if kind.kind in "iuf"]:
+                    columns = _as_written(columns, numbers, text, how)
             except (ValueError, OverflowError) as error:
                 raise InputError(f"{self.path} cannot be read as CSV: {shorten(describe(error))}") from error
         assert len(columns) == len(self.lines)
@@ -126,13 +127,27 @@ _NAME_OF_DIGITS = r"[+-]?(?:0\d.*|\d{16,}(?:\.0*)?)"
 """What no number gives back as it is written: 007, 0012345, 9007199254740993."""
 
 
-def _as_written(numbers: pd.Series[Any], fields: pd.Series[Any]) -> pd.Series[Any]:
-    """Numbers, or their ``fields`` where these are names that numbers do not give back."""
-    there = fields.dropna().str.strip()
-    if there.str.fullmatch(_NAME_OF_DIGITS).any():
-        return fields
-    gaps = numbers.dtype.kind == "f" and there.str.fullmatch(r"[+-]?\d+").all()
-    return numbers.astype("Int64") if gaps and len(there) else numbers
+def _as_written(columns: pd.DataFrame, numbers: list[Any], text: IO[str], how: dict[str, Any]) -> pd.DataFrame:
+    """The columns, whole numbers whole where some are missing, and text where numbers do not give the fields back.
+
+    The fields of ``numbers`` are read anew, of some rows at a time: as text they take many times the memory.
+    """
+    import pandas as pd
+
+    names, whole = set(), {name for name in numbers if columns[name].dtype.kind == "f" and columns[name].notna().any()}
+    text.seek(0)
+    for part in pd.read_csv(text, usecols=numbers, dtype=str, chunksize=ROWS_AT_A_TIME, **how):
+        for name, fields in part.items():
+            there = fields.dropna().str.strip()
+            if there.str.fullmatch(_NAME_OF_DIGITS).any():
+                names.add(name)
+            elif name in whole and not there.str.fullmatch(r"[+-]?\d+").all():
+                whole.remove(name)
+    if names:
+        text.seek(0)
+        fields = pd.read_csv(text, usecols=list(names), dtype=str, **how)
+        columns[fields.columns] = fields
+    return columns.astype(dict.fromkeys(whole - names, "Int64"))
 
 
 def _check_utf8(path: Path, file: IO[bytes]) -> None:
