@@ -340,6 +340,16 @@ def test_values_of_several_kinds_are_carried_as_text_that_parquet_takes(tmp_path
     assert [None if pd.isna(value) else value for value in back] == expected
 
 
+def test_text_that_is_no_unicode_is_carried_as_far_as_it_is(tmp_path):
+    """json.dumps of a file name that is no UTF-8 gives such text."""
+    odd = {"note": "\ud800x", "no\udc80te": 1}
+    entries = [{"id": "a", "structure": {}} | odd, {"id": "b", "structure": {}, "note": "y"}]
+    (tmp_path / "in.json").write_text(json.dumps(entries))
+    columns = read_candidates(tmp_path / "in.json").columns
+    assert columns["note"].tolist() == ["?x", "y"]
+    assert [*columns] == ["note", "no?te"]
+
+
 @pytest.mark.parametrize("character", ["\n", "\t", "\x00", "\udcff"], ids=["line", "tab", "nul", "byte"])
 def test_an_id_that_is_no_line_of_text_is_refused(tmp_path, character):
     entries = [{"id": "a", "structure": {}}, {"id": f"b{character}c", "structure": {}}]

@@ -38,7 +38,7 @@ class Rows:
 
 
 class ScalarColumns:
-    """Columns of values that come a row at a time; what a row lacks is NaN."""
+    """Columns of values that come a row at a time; what a row lacks is NaN, and what is no Unicode in a text is '?'."""
 
     def __init__(self) -> None:
         self._columns: dict[str, list[Any]] = {}
@@ -46,11 +46,12 @@ class ScalarColumns:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a row, by column."""
-        for name in row:
+        given = {_as_text(name): _as_text(value) if isinstance(value, str) else value for name, value in row.items()}
+        for name in given:
             if name not in self._columns:
                 self._columns[name] = [math.nan] * self._n_rows
         for name, values in self._columns.items():
-            values.append(row.get(name, math.nan))
+            values.append(given.get(name, math.nan))
         self._n_rows += 1
 
     def frame(self) -> pd.DataFrame:
