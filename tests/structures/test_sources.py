@@ -370,6 +370,21 @@ def test_extxyz_keeps_moments_and_leaves_results_and_constraints_out(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("properties", "rows"),
+    [
+        ("species:S:1:pos:R:3", ["D 0 0 0", "T 1 1 1", " Dy 2 2 2"]),
+        ("tag:S:1:pos:R:3:species:S:1", ["D 0 0 0 D", "T 1 1 1\tT", "D 2 2 2 Dy"]),
+        ("species:S:1:pos:R:3:tag:S:1", ["D 0 0 0 T", "T 1 1 1 D", "Dy 2 2 2 D"]),
+    ],
+)
+def test_isotopes_of_hydrogen_in_extxyz_are_hydrogen(properties, rows):
+    lines = ["3", f'Lattice="3 0 0 0 3 0 0 0 3" Properties={properties}', *rows, ""]
+    loaded = TextSource("\n".join(lines), "extxyz").load(LIMITS)
+    assert loaded.get_chemical_symbols() == ["H", "H", "Dy"]
+    assert loaded.positions[:, 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (EXTXYZ * 3, "holds 3 frames; expected one"),

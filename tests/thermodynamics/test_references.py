@@ -64,6 +64,14 @@ def test_competing_entries_are_those_within_the_system(entries_file, lithium_oxi
     assert (oxide.uncorrected_energy, oxide.energy) == pytest.approx((-14.3, -14.987))
 
 
+def test_isotopes_of_hydrogen_compete_as_hydrogen(entries_file, entry_dict):
+    mixed = entry_dict({"Li": 2.0, "D": 1.0, "H": 1.0}, -9.0)
+    entries = [entry_dict({"Li": 1.0}, -1.9), entry_dict({"D": 2.0}, -6.7), mixed]
+    references = ReferenceSet.from_file(entries_file(entries))
+    assert [entry.amounts for entry in references.within(["Li", "H"])][-1] == {"Li": 2.0, "H": 2.0}
+    assert references.terminals["H"].energy_per_atom == pytest.approx(-3.35)
+
+
 @pytest.mark.parametrize("run_type", ["GGA", "GGA+U", "GGA_U"])
 def test_pbe_run_types(entries_file, entry_dict, run_type):
     assert ReferenceSet.from_file(entries_file([entry_dict({"Li": 1}, -1.9, run_type=run_type)])).functional == "PBE"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from io import StringIO
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import InvalidStructureError
-from uniscreen.structures.crystal import check_count, crystal
+from uniscreen.structures.crystal import HYDROGEN_ISOTOPES, check_count, crystal
 from uniscreen.structures.guard import shorten
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ def parse_extxyz(text: str, limits: ReadLimits) -> Atoms:
         raise InvalidStructureError(
             f"holds {len(frames)} frames; expected one. To screen all of them, give this file as the input."
         )
-    _check_has_positions(frames[0].comment)
+    properties = _properties(frames[0].comment)
     try:
-        atoms = read(StringIO(frames[0].text), index=0, format="extxyz")
+        atoms = read(StringIO(_isotopes_as_hydrogen(frames[0].text, properties)), index=0, format="extxyz")
     except KeyError as error:
         raise InvalidStructureError(
             f"{shorten(str(error), 40)} is not a chemical element or a known column."
@@ -102,10 +103,22 @@ def _declared(line: str, number: int) -> int:
     return int(word)
 
 
-def _check_has_positions(comment: str) -> None:
-    """Refuse a ``Properties`` without positions, for which ASE puts every atom at the origin."""
+def _properties(comment: str) -> str:
+    """The columns of the atoms; refused without positions, for which ASE puts every atom at the origin."""
     from ase.io.extxyz import key_val_str_to_dict
 
-    properties = str(key_val_str_to_dict(comment).get("Properties", "pos:R:3"))
+    properties = str(key_val_str_to_dict(comment).get("Properties", "species:S:1:pos:R:3"))
     if "pos:R:3" not in properties:
         raise InvalidStructureError(f"Properties is {shorten(properties, 60)!r}; expected it to hold pos:R:3.")
+    return properties
+
+
+def _isotopes_as_hydrogen(text: str, properties: str) -> str:
+    """The text of a frame with H for D and T in the column of species, since ASE does not know them."""
+    before, found, _ = properties.partition("species:")
+    if not found:
+        return text
+    n_before = sum(int(count) for count in before.split(":")[2::3])
+    count, comment, atoms = text.split("\n", 2)
+    isotope = rf"^([^\S\n]*(?:\S+[^\S\n]+){{{n_before}}})[{''.join(HYDROGEN_ISOTOPES)}](?=\s)"
+    return "\n".join((count, comment, re.sub(isotope, r"\1H", atoms, flags=re.MULTILINE)))

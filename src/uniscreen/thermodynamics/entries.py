@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError
+from uniscreen.structures.crystal import HYDROGEN_ISOTOPES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -170,7 +171,11 @@ def _amounts(record: Mapping[str, Any], where: str) -> dict[str, float]:
         raise InputError(f"{where} has composition {composition!r}, where {', '.join(unknown)} is not an element.")
     if min(amounts.values()) < 0 or sum(amounts.values()) <= 0:
         raise InputError(f"{where} has composition {composition!r}, expected positive numbers of atoms.")
-    return {symbol: n for symbol, n in amounts.items() if n > 0}
+    found: dict[str, float] = {}
+    for symbol, n in amounts.items():
+        element = "H" if symbol in HYDROGEN_ISOTOPES else symbol  # as in structures
+        found[element] = found.get(element, 0.0) + n
+    return {symbol: n for symbol, n in found.items() if n > 0}
 
 
 def _functional(record: Mapping[str, Any], where: str) -> str:
