@@ -175,6 +175,15 @@ def test_several_wrong_frames_are_counted(tmp_path):
         read_text(tmp_path, *(text(f"energy={energy}") for energy in ("-1", "nan", "-1", "inf")))
 
 
+def test_groups_are_read_as_they_are_written(tmp_path):
+    """ASE reads the first three as the number 111, ``1 2`` as an array, and T as true."""
+    written = ["1_11", "11_1", "0111", '"1 2"', "1e2", "T", "melt"]
+    frames = [text(f"energy=-3 group={group}") for group in written]
+    assert [one.group for one in read_text(tmp_path, *frames)] == ["1_11", "11_1", "0111", "1 2", "1e2", "T", "melt"]
+    named = read_text(tmp_path, text("energy=-3 group=1 run=007"), conventions=LabelConventions(group_key="run"))
+    assert named[0].group == "007"
+
+
 def test_noise_in_the_stress_of_a_structure_at_rest_is_no_asymmetry(tmp_path):
     """In every unit: the same nine numbers, 1e-6 eV/Å³ and less, are symmetric; in eV/Å³ 1e-3 of them are not."""
     for unit, per in (("eV/A^3", 1.0), ("kbar", KBAR)):
@@ -288,6 +297,18 @@ def test_runs_that_died_are_left_out_of_a_folder(tmp_path):
         read_labelled(tmp_path)
     (tmp_path / "d.extxyz").write_text("2\n\nSi 0 0 0\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"d.extxyz"):
+        read_labelled(tmp_path)
+
+
+def test_what_a_labelling_leaves_beside_its_frames_is_no_data(tmp_path):
+    write(tmp_path / "labelled.extxyz", [frame(0), frame(1)])
+    records = tmp_path / "labelled-label"
+    (records / "worker-0").mkdir(parents=True)
+    for name in ("manifest.json", "provenance.json", "part-1.jsonl", "worker-0/more.json"):
+        (records / name).write_text("[1]", encoding="utf-8")
+    assert len(read_labelled(tmp_path).structures) == 2
+    (records / "part-1.jsonl").unlink()  # a manifest alone may be the user's
+    with pytest.raises(InputError, match=r"manifest\.json"):
         read_labelled(tmp_path)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import IO, TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError, InvalidStructureError
 from uniscreen.structures.formats import structure_format
-from uniscreen.structures.frames import split_frames
+from uniscreen.structures.frames import raw_value, split_frames
 from uniscreen.structures.guard import describe, shorten
 from uniscreen.structures.input_file import as_text
 from uniscreen.structures.json_list import NoListError, list_elements
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
     from uniscreen.structures.frames import Frame
 
 ENTRY_ID_NAMES = ("entry_id", "material_id", "id", "candidate_id")
-_PAIR = re.compile(
-    r"""(?:^|\s)(?:([^\s="']+)\s*=\s*)?(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s"'=][^\s]*))""",
-)
-"""A word of a comment line, or a key with its value: what is quoted is one of them, whatever it holds."""
-
 EXPECTED = "a list of pymatgen ComputedStructureEntry or Structure dicts, or an object with such a list as entries"
 
 
@@ -109,7 +103,7 @@ def read_frames(path: Path, file: IO[bytes]) -> Rows:
     sources, columns = SpooledTexts("extxyz"), ScalarColumns()
     for k, frame in enumerate(_frames(path, file), start=1):
         info = _info(frame)
-        raw = {name: _raw_value(frame.comment, name) for name in ids}
+        raw = {name: raw_value(frame.comment, name) for name in ids}
         ids = {name: found for name, found in ids.items() if raw[name] is not None}
         for name, found in ids.items():
             found.append(raw[name] or "")
@@ -140,14 +134,7 @@ def _info(frame: Frame) -> dict[str, Any]:
     except Exception:  # ASE raises many types here; loading the frame reports it for this candidate
         return {}
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
+    if (group := raw_value(frame.comment, "group")) is not None:
+        plain["group"] = group
     hidden = ("Lattice", "Properties", "pbc")
     return {k: v for k, v in plain.items() if k not in hidden and isinstance(v, str | int | float)}
-
-
-def _raw_value(comment: str, key: str) -> str | None:
-    """Return a value as it is written, since ASE reads ``id=001`` as the number 1 and ``id="1 2"`` as an array."""
-    for match in _PAIR.finditer(comment):
-        found, *values = match.groups()
-        if found == key:
-            return next(value for value in values if value is not None).replace('\\"', '"').strip()
-    return None

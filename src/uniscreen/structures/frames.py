@@ -12,6 +12,11 @@ from uniscreen.errors import InvalidStructureError
 from uniscreen.structures.crystal import HYDROGEN_ISOTOPES, check_count, crystal
 from uniscreen.structures.guard import shorten
 
+_PAIR = re.compile(
+    r"""(?:^|\s)(?:([^\s="']+)\s*=\s*)?(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s"'=][^\s]*))""",
+)
+"""A word of a comment line, or a key with its value: what is quoted is one of them, whatever it holds."""
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -122,3 +127,12 @@ def _isotopes_as_hydrogen(text: str, properties: str) -> str:
     count, comment, atoms = text.split("\n", 2)
     isotope = rf"^([^\S\n]*(?:\S+[^\S\n]+){{{n_before}}})[{''.join(HYDROGEN_ISOTOPES)}](?=\s)"
     return "\n".join((count, comment, re.sub(isotope, r"\1H", atoms, flags=re.MULTILINE)))
+
+
+def raw_value(comment: str, key: str) -> str | None:
+    """Return a value as it is written, since ASE reads ``id=001`` as the number 1 and ``id="1 2"`` as an array."""
+    for match in _PAIR.finditer(comment):
+        found, *values = match.groups()
+        if found == key:
+            return next(value for value in values if value is not None).replace('\\"', '"').strip()
+    return None

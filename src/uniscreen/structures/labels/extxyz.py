@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uniscreen.errors import InvalidStructureError
-from uniscreen.structures.frames import split_frames
+from uniscreen.structures.frames import raw_value, split_frames
 from uniscreen.structures.labels.labelled import LabelConventions, RawFrame
 from uniscreen.structures.sources import decode
 
@@ -48,7 +48,7 @@ def read_extxyz(_path: Path, data: bytes, given: LabelConventions) -> Iterator[R
         try:
             atoms, info = _parse(frame)
             found = {**info, **atoms.arrays}
-            group = first(found, (given.group_key,) if given.group_key else GROUP_NAMES)
+            group = _group(frame.comment, found, given.group_key)
             stress, virial = stress_and_virial(found, given.stress_key)
             yield RawFrame(
                 place=place,
@@ -57,7 +57,7 @@ def read_extxyz(_path: Path, data: bytes, given: LabelConventions) -> Iterator[R
                 forces=label(found, "forces", given.forces_key),
                 stress=stress,
                 virial=virial,
-                group=None if group is None else str(group),
+                group=group,
             )
         except InvalidStructureError as error:
             raise InvalidStructureError(f"{place}: {error}") from None
@@ -97,6 +97,14 @@ def stress_and_virial(found: Mapping[str, Any], key: str | None) -> tuple[Any, A
     if key is None and says_reference["virial"] and not says_reference["stress"]:
         stress = None
     return stress, virial
+
+
+def _group(comment: str, found: Mapping[str, Any], key: str | None) -> str | None:
+    """The group of a frame as it is written: ASE reads ``1_11`` and ``11_1`` as the number 111."""
+    for name in (key,) if key else GROUP_NAMES:
+        if name in found:
+            return raw_value(comment, name) or str(found[name])
+    return None
 
 
 def _reference_names(quantity: str) -> list[str]:

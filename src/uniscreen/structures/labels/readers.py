@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 SECONDS = 600.0
 """Most time for one file; a trajectory of thousands of steps takes minutes."""
 
+MANIFEST = "manifest.json"
+OURS = ("part-*.jsonl", "model.json")
+"""With one of these beside it MANIFEST tells a folder that a labelling or screening, or a training, has written."""
+
 KINDS = (
     "frames (.extxyz, .xyz), vasprun*.xml, OUTCAR*, an ASE database (.db), pymatgen JSON (.json), each also .gz but "
     "the database, or a folder of them"
@@ -172,8 +176,17 @@ def _reader(name: str) -> Reader | None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a known kind in a folder and below, sorted; one of VASP's two a folder."""
-    found = sorted(file for file in folder.rglob("*") if file.is_file() and _reader(file.name) is not None)
+    """The files of a known kind in a folder and below, sorted; one of VASP's two a folder.
+
+    What this program has left in folders of its own, below the one that is read, is passed over.
+    """
+    marked = {file.parent for name in OURS for file in folder.rglob(name)} - {folder}
+    ours = {below for below in marked if (below / MANIFEST).is_file()}
+    found = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and _reader(file.name) is not None and ours.isdisjoint(file.parents)
+    )
     with_vasprun = {file.parent for file in found if file.name.startswith("vasprun")}
     chosen = [file for file in found if not (file.name.startswith("OUTCAR") and file.parent in with_vasprun)]
     if not chosen:
