@@ -22,7 +22,8 @@ from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from uniscreen.potentials.base import Potential, SystemResult
+    from uniscreen.potentials.base import Evaluation, Potential, SystemResult
+    from uniscreen.structures.graph import AtomicGraph
 
 LOW_SYMMETRY = ["Al slab", "SrTiO3", "quinary"]
 CHGNET = [card.name for card in model_cards().values() if card.architecture == "CHGNet"]
@@ -213,6 +214,32 @@ def test_gradients_that_are_switched_off_outside_are_not_missed(crystals: dict[s
     expected = Good().evaluate([crystals["Cu"]])[0]
     with torch.no_grad():
         assert_close(Good().evaluate([crystals["Cu"]])[0], expected, 0.0, 0.0, 0.0)
+
+
+class Limited(Good):
+    """Has memory for so many atoms, and remembers the batches that it was asked for."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most, self.batches = most, list[int]()
+
+    def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
+        self.batches.append(graph.n_systems)
+        if len(graph.numbers) > self.most:
+            raise torch.OutOfMemoryError
+        return super().evaluate_graph(graph, stress=stress)
+
+
+def test_batches_are_bounded_by_their_atoms_and_the_memory() -> None:
+    structures = [bulk("Cu", "fcc", a=3.6 + 0.01 * k, cubic=True) * (4, 4, 1 + k % 3) for k in range(18)]
+    assert sum(map(len, structures)) == 18 * 128
+    expected = [one.energy for one in Good().evaluate(structures, batch_size=1)]
+    for most, batches in ((10_000, [8, 7, 3]), (400, [8, 4, 2, 2, 2, 2, 2, 2, 2, 2, 2])):
+        potential = Limited(most)
+        assert [one.energy for one in potential.evaluate(structures)] == pytest.approx(expected, rel=1e-12)
+        assert potential.batches == batches
+    with pytest.raises(torch.OutOfMemoryError):
+        Limited(100).evaluate(structures)
 
 
 def test_no_structures_give_no_results(potential: Potential) -> None:

@@ -6,6 +6,7 @@ import itertools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from ase.data import atomic_numbers, chemical_symbols
 
@@ -16,7 +17,6 @@ from uniscreen.structures.graph import AtomicGraph
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from ase import Atoms
     from torch import Tensor
 
@@ -42,6 +42,10 @@ class Prediction(NamedTuple):
 
     energy: Tensor
     magnetic_moments: Tensor | None = None
+
+
+BATCH_ATOMS = 1000
+"""More in one batch take memory and no less time: of 512-atom silicon CHGNet takes 1.3 s each, alone and by four."""
 
 
 class SystemResult(NamedTuple):
@@ -82,14 +86,27 @@ class Potential(ABC):
     def evaluate(self, structures: Sequence[Atoms], *, batch_size: int = 16) -> list[SystemResult]:
         """Energy, forces, stress and magnetic moments of each structure, in order.
 
+        A batch has ``batch_size`` structures at most, and BATCH_ATOMS atoms if there are several structures in
+        it; where the device's memory does not suffice, batches of half as many follow.
+
         Raises:
             UnsupportedElementError, IsolatedAtomsError: as ``graph``; the index of the structure is named.
+            torch.OutOfMemoryError: the memory does not suffice for a single structure.
         """
         results: list[SystemResult] = []
-        for start in range(0, len(structures), batch_size):
-            graph = AtomicGraph.from_atoms(structures[start : start + batch_size], self.card.cutoff, self.device)
-            self.check(graph, first=start)
-            results += split(graph, self.evaluate_graph(graph))
+        while len(results) < len(structures):
+            start = len(results)
+            atoms = np.cumsum([len(one) for one in structures[start : start + batch_size]])
+            n = max(1, int(np.count_nonzero(atoms <= BATCH_ATOMS)))
+            try:
+                graph = AtomicGraph.from_atoms(structures[start : start + n], self.card.cutoff, self.device)
+                self.check(graph, first=start)
+                results += split(graph, self.evaluate_graph(graph))
+            except torch.OutOfMemoryError:
+                if n == 1:
+                    raise
+                batch_size = n // 2
+                torch.cuda.empty_cache()
         return results
 
     def calculator(self) -> PotentialCalculator:

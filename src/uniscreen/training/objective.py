@@ -115,9 +115,18 @@ class Objective:
         return loss
 
     def evaluate(self, batch: Sequence[Sample], weights: LossSection) -> tuple[float, list[SystemResult]]:
-        """The loss of some samples, without a gradient, and what is predicted for each."""
-        found = list(self.evaluations(self.passes(batch), Factors.of(batch, weights)))
-        return sum(loss for loss, _ in found), [result for _, results in found for result in results]
+        """The loss of some samples, without a gradient, and what is predicted for each; passes as in ``backward``.
+
+        Raises:
+            InputError: as ``backward``.
+        """
+        while True:
+            try:
+                found = list(self.evaluations(self.passes(batch), Factors.of(batch, weights)))
+            except torch.OutOfMemoryError:
+                self._make_smaller(batch)
+            else:
+                return sum(loss for loss, _ in found), [result for _, results in found for result in results]
 
     def gradients(
         self, passes: Sequence[Sequence[Sample]], factors: Factors, share: float
