@@ -160,8 +160,9 @@ class WorkerPool:
 
     def _has_room(self, worker: _Worker, most: int) -> bool:
         """Whether a worker can be given the next unit and hold no more than ``most``, nor more bytes than are fit."""
-        fits = worker.held_bytes + _size(self._units[0]) <= self.room
-        return not worker.held or (len(worker.held) < most and fits)
+        if not worker.held:
+            return True
+        return len(worker.held) < most and worker.held_bytes + _size(self._units[0]) <= self.room
 
     def _send(self, worker: _Worker, unit: Unit) -> None:
         worker.held[unit.number] = unit
