@@ -9,7 +9,6 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError
-from uniscreen.structures.crystal import HYDROGEN_ISOTOPES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -160,6 +159,8 @@ def _energy(record: Mapping[str, Any], where: str) -> tuple[float, float]:
 
 def _amounts(record: Mapping[str, Any], where: str) -> dict[str, float]:
     from pymatgen.core import Element
+
+    from uniscreen.structures.crystal import HYDROGEN_ISOTOPES
 
     composition = _required(record, "composition", where)
     if not isinstance(composition, dict) or not composition:
