@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmark_rows import SOURCE, benchmark_rows, cell, frame, published
-from uniscreen.benchmarking.result_columns import COLUMNS
+from uniscreen.benchmarking.result_columns import COLUMNS, OPTIONAL
 from uniscreen.benchmarking.result_rows import read_rows
 from uniscreen.errors import InputError
 
@@ -62,7 +62,19 @@ def test_no_text_tells_a_terminal_what_to_do():
     assert rows.loc[0, ["model", "reason"]].tolist() == ["red  [31m", "line\n 2Jnext"]
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+def test_rows_from_elsewhere_need_no_reason_and_no_source():
+    rows = frame(cell({"energy_mae": 1.0}))
+    pd.testing.assert_frame_equal(read_rows(rows.drop(columns=["reason", "source"])), read_rows(rows))
+
+
+def test_frames_stand_beside_files(tmp_path):
+    ours, theirs, quoted = (frame(cell({"energy_mae": 1.0}, model=name)) for name in ("ours", "theirs", "quoted"))
+    theirs.to_csv(tmp_path / "results.csv", index=False)
+    quoted = quoted[["dataset", "model", "metric", "value", "unit"]].assign(source=SOURCE)
+    assert read_rows([ours, tmp_path / "results.csv", quoted])["model"].tolist() == ["ours", "theirs", "quoted"]
+
+
+@pytest.mark.parametrize("column", [column for column in COLUMNS if column not in OPTIONAL])
 def test_a_missing_column_is_named(column):
     with pytest.raises(InputError, match=f"no column {column}. Expected benchmark, dataset"):
         read_rows(benchmark_rows().drop(columns=column))

@@ -35,6 +35,9 @@ STATUSES = ("ok", "failed")
 COMPUTED = "computed"
 """What ``source`` begins with where the value was computed here; else it is the citation of a published figure."""
 
+OPTIONAL = {"reason": "", "source": COMPUTED}
+"""Columns that rows from elsewhere may lack, and what stands in for them."""
+
 _NAMED = 5
 """How many offending values an error names."""
 
@@ -51,15 +54,15 @@ _LARGEST = 2**53
 def checked(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """Give result rows their types and check their values; ``name`` is what errors call them.
 
-    Text holds no missing values; counts are nullable integers (Int64). A failed row has no value; its metric is empty
-    where the whole cell failed.
+    Columns of OPTIONAL may be left out. Text holds no missing values; counts are nullable integers (Int64). A failed
+    row has no value; its metric is empty where the whole cell failed.
 
     Raises:
         InputError: a column is missing or unknown, a value is not what its column holds, or a metric is unknown or
             not in its unit.
     """
     given = [str(column) for column in rows.columns]
-    if missing := [column for column in COLUMNS if column not in given]:
+    if missing := [column for column in COLUMNS if column not in {*given, *OPTIONAL}]:
         raise InputError(
             f"{name}: no column {', '.join(missing)}. Expected {', '.join(COLUMNS)}, as 'uniscreen benchmark' writes "
             "them, or the columns of published figures (docs/leaderboard.md)."
@@ -67,6 +70,7 @@ def checked(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     if unknown := sorted({*given} - {*COLUMNS}):
         raise InputError(f"{name}: unknown column {', '.join(unknown)}. Expected {', '.join(COLUMNS)} only.")
     rows = rows.reset_index(drop=True)
+    rows = rows.assign(**{column: value for column, value in OPTIONAL.items() if column not in given})
     rows = rows.assign(**{column: typed(rows[column], kind, name) for column, kind in COLUMNS.items()})
     for column, allowed in (("regime", REGIMES), ("status", STATUSES)):
         refuse(rows[column][~rows[column].isin(allowed)], name, f"unknown {column}", f"one of {', '.join(allowed)}")

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    Results: TypeAlias = pd.DataFrame | str | Path | Iterable[str | Path]
+    OneOfResults: TypeAlias = pd.DataFrame | str | Path
+    Results: TypeAlias = OneOfResults | Iterable[OneOfResults]
 
 RESULTS = "results.parquet"
 """The file of the rows in a benchmark's folder."""
@@ -27,10 +28,10 @@ _ONE_VALUE = ["benchmark", "dataset", "model", "regime", "n_train", "seed", "sou
 
 
 def read_rows(results: Results) -> pd.DataFrame:
-    """Read and check result rows: a frame of them, or files (.parquet, .csv) or benchmark folders.
+    """Read and check result rows: of a frame, a file (.parquet, .csv) or a benchmark's folder, or of several of these.
 
-    A CSV file may be one of published figures (``published.py``). The columns are COLUMNS of ``result_columns.py``.
-    Rows that are the same in every column are taken once.
+    A frame or a file may be one of published figures (``published.py``). The columns are COLUMNS of
+    ``result_columns.py``. Rows that are the same in every column are taken once.
 
     Raises:
         InputError: there is no such file or no row, the rows are not as ``checked`` wants them, a cell has two values
@@ -38,14 +39,11 @@ def read_rows(results: Results) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if isinstance(results, pd.DataFrame):
-        rows = checked(results, "results")
-    else:
-        paths = [results] if isinstance(results, str | Path) else list(results)
-        if not paths:
-            raise InputError("No results were given; expected files (.parquet, .csv) or folders of benchmarks.")
-        _require_same_tests([Path(path) for path in paths])
-        rows = _placed(pd.concat([_read(Path(path)) for path in paths], ignore_index=True))
+    given = [results] if isinstance(results, pd.DataFrame | str | Path) else list(results)
+    if not given:
+        raise InputError("No results were given; expected files (.parquet, .csv) or folders of benchmarks.")
+    _require_same_tests([Path(one) for one in given if not isinstance(one, pd.DataFrame)])
+    rows = _placed(pd.concat(map(_read, given), ignore_index=True))
     if rows.empty:
         raise InputError("The results hold no row.")
     rows = rows.drop_duplicates(ignore_index=True)
@@ -58,8 +56,18 @@ def read_rows(results: Results) -> pd.DataFrame:
     return rows
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """The rows of one file or folder."""
+def _read(given: OneOfResults) -> pd.DataFrame:
+    """The rows of a frame, a file or a folder."""
+    import pandas as pd
+
+    table, name = (given, "results") if isinstance(given, pd.DataFrame) else (_table(Path(given)), str(given))
+    return published_rows(table, name) if is_published(table) else checked(table, name)
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """What is in a file, or in that of a folder."""
+    import pandas as pd
+
     file = path / RESULTS if path.is_dir() else path
     if not file.is_file():
         raise InputError(
@@ -69,10 +77,14 @@ def _read(path: Path) -> pd.DataFrame:
         )
     if file.suffix not in {".parquet", ".csv"}:
         raise InputError(f"{path}: expected a .parquet or .csv file of results, or a benchmark's folder.")
-    table = _table(file)
-    if file.suffix == ".csv" and is_published(table):
-        return published_rows(table, str(file))
-    return checked(table, str(file))
+    try:
+        if file.suffix == ".parquet":
+            return pd.read_parquet(file)
+        # only what is empty is missing: a model may be called NA
+        table = pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+        return table.rename(columns=str.strip)
+    except (ValueError, OSError) as error:  # those of pandas and pyarrow are subclasses of these
+        raise InputError(f"{file} cannot be read as a table ({error}).") from error
 
 
 def _require_same_tests(paths: Iterable[Path]) -> None:
@@ -90,19 +102,6 @@ def _require_same_tests(paths: Iterable[Path]) -> None:
                     f"{other} and {path} both have the benchmark {found['benchmark']} and the dataset {dataset}, but "
                     "were tested on different files, so their errors do not compare. Give the two benchmarks two names."
                 )
-
-
-def _table(file: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        if file.suffix == ".parquet":
-            return pd.read_parquet(file)
-        # only what is empty is missing: a model may be called NA
-        table = pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
-        return table.rename(columns=str.strip)
-    except (ValueError, OSError) as error:  # those of pandas and pyarrow are subclasses of these
-        raise InputError(f"{file} cannot be read as a table ({error}).") from error
 
 
 def _placed(rows: pd.DataFrame) -> pd.DataFrame:
