@@ -1,6 +1,8 @@
 """Learning curves of known exponents, and how many structures a target needs."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,3 +97,12 @@ def test_a_published_error_of_unknown_size_is_no_point():
     rows = frame(cell({"energy_mae": 3.0}, n_train=None, regime="published"), cell({"energy_mae": 5.0}))
     needed = samples_needed(uniscreen.leaderboard(rows))
     assert needed["regime"].tolist() == ["fine-tuned"]
+
+
+def test_what_the_docs_show_runs(monkeypatch):
+    root = Path(__file__).parents[2]
+    (block,) = re.findall(r"```python\n(.+?)```", (root / "docs/leaderboard.md").read_text("utf-8"), flags=re.DOTALL)
+    monkeypatch.chdir(root)
+    shown = {}
+    exec(block, shown)
+    assert [len(shown[name]) > 0 for name in ("exponents", "needs", "fronts")] == [True] * 3
