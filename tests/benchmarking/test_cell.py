@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from ase import Atoms
 
 from uniscreen.benchmarking import cell as running
 from uniscreen.benchmarking.baselines import Baseline
 from uniscreen.benchmarking.cells import Cell
 from uniscreen.benchmarking.results import row
+from uniscreen.errors import InputError
+from uniscreen.potentials.base import SystemResult
+from uniscreen.structures.labels import LabelledStructure
+from uniscreen.training.predictions import Predictions
 
 
 @pytest.fixture
@@ -33,3 +40,19 @@ def test_a_value_that_is_not_finite_fails_for_a_reason(snap):
     assert row(snap, "force_mae", math.nan, n_test=5)["reason"] == "the value is nan"
     assert row(snap, "force_mae", math.nan, n_test=5, reason="an atom flew away")["reason"] == "an atom flew away"
     assert row(snap, "force_mae", 1.0, n_test=5)["reason"] == ""
+
+
+def test_a_structure_without_a_finite_energy_has_no_say_in_reference_energies(snap, monkeypatch):
+    def labelled(energy):
+        return LabelledStructure(Atoms("Cu"), energy, np.zeros((1, 3)), None, None, "")
+
+    def predicted(*energies):
+        rest = np.zeros((1, 3)), np.zeros((3, 3)), None
+        results = {place: SystemResult(energy, *rest) for place, energy in enumerate(energies)}
+        monkeypatch.setattr(running, "predict", lambda *_, **__: Predictions(results, {}))
+        return running._shifts(snap, SimpleNamespace(card=SimpleNamespace(name="m")))
+
+    monkeypatch.setattr(running, "drawn", lambda _: ([labelled(2.0), labelled(3.0)], []))
+    assert predicted(math.nan, 1.0) == pytest.approx({"Cu": 2.0})
+    with pytest.raises(InputError, match="m can evaluate none of the training structures: its energies are not finite"):
+        predicted(math.nan, math.inf)

@@ -143,9 +143,10 @@ def _shifts(cell: Cell, potential: Potential) -> dict[str, float]:
     """The reference energies' shifts, eV an atom, that a recipe would begin with."""
     train, _ = drawn(cell)
     predicted = predict(potential, train, batch_size=BATCH_SIZE)
-    if not predicted.results:
-        raise InputError(f"{potential.card.name} can evaluate none of the training structures: {predicted.refused[0]}")
-    places = sorted(predicted.results)
+    places = [place for place, one in sorted(predicted.results.items()) if math.isfinite(one.energy)]
+    if not places:
+        why = next(iter(predicted.refused.values()), "its energies are not finite")
+        raise InputError(f"{potential.card.name} can evaluate none of the training structures: {why}")
     return residual_shifts([train[place] for place in places], [predicted.results[place] for place in places])
 
 
