@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -56,3 +58,16 @@ def test_a_structure_without_a_finite_energy_has_no_say_in_reference_energies(sn
     assert predicted(math.nan, 1.0) == pytest.approx({"Cu": 2.0})
     with pytest.raises(InputError, match="m can evaluate none of the training structures: its energies are not finite"):
         predicted(math.nan, math.inf)
+
+
+def test_what_a_model_raises_is_the_reason_and_its_traceback_in_the_log(snap, tmp_path, monkeypatch, capsys):
+    def refuses(*_, **__):
+        raise RuntimeError("no gold here\n  only copper")
+
+    monkeypatch.setattr(running, "run_cell", refuses)
+    monkeypatch.setattr(sys, "argv", ["cell", str(tmp_path), "cpu", "-"])
+    (tmp_path / "cell.json").write_text(snap.model_dump_json(), encoding="utf-8")
+    running.main()
+    (one,) = json.loads((tmp_path / snap.rows_name).read_text(encoding="utf-8"))
+    assert (one["status"], one["reason"]) == ("failed", "RuntimeError: no gold here only copper")
+    assert "in refuses" in capsys.readouterr().err

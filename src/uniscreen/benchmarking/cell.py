@@ -12,6 +12,7 @@ import resource
 import shutil
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +158,7 @@ def _cpu_seconds() -> float:
 
 
 def main() -> None:
-    """Run the cell of a folder; an error that is meant for the user becomes a row."""
+    """Run the cell of a folder; an error becomes a row, one that is not meant for the user is in the log as well."""
     import torch
 
     torch.set_num_threads(1)
@@ -171,6 +172,9 @@ def main() -> None:
             rows = run_cell(cell, folder, trust_model_file=trust, device=device)
         except UniscreenError as error:
             rows = [failed_row(cell, str(error))]
+        except Exception as error:  # the boundary between cells: a model's code raises what it likes
+            traceback.print_exc()
+            rows = [failed_row(cell, f"{type(error).__name__}: {' '.join(str(error).split())}")]
         seconds = round(time.perf_counter() - start, 1)
         timed = [one | {"seconds": seconds} for one in rows]
         write_atomically(folder / cell.rows_name, json.dumps(timed, indent=1, ensure_ascii=False).encode())
