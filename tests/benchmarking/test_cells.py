@@ -241,6 +241,15 @@ def test_what_is_wrong_is_known_before_anything_runs(frames, tmp_path, changes, 
         made(spec(frames, **changes), tmp_path)
 
 
+def test_which_data_set_cannot_be_split_is_said(tmp_path):
+    frames = [bulk("NaCl", "rocksalt", a=5.6 + 0.01 * k) for k in range(9)]
+    for atoms in frames:
+        atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=0 * atoms.positions)
+    write(tmp_path / "ungrouped.extxyz", frames)
+    with pytest.raises(InputError, match="salt: no test set can be split off: 9 of 9 frames have no group"):
+        read_datasets(spec(frames, datasets={"salt": {"train": tmp_path / "ungrouped.extxyz"}}), tmp_path)
+
+
 def test_what_cannot_be_split_is_known_before_anything_runs(tmp_path):
     frames = []
     for k in range(6):

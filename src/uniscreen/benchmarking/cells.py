@@ -169,7 +169,10 @@ def _read(name: str, section: DatasetSection, folder: Path) -> Dataset:
         _require_disjoint(train.structures, test.structures, name)
         sums = {"train": train.sha256, "test": test.sha256, **others}
         return Dataset(name, data, section, tuple(train.structures), tuple(test.structures), sums, {})
-    chosen = split(train.structures, by=section.split.by, validation=section.test_share, seed=section.split.seed)
+    try:
+        chosen = split(train.structures, by=section.split.by, validation=section.test_share, seed=section.split.seed)
+    except InputError as error:
+        raise InputError(f"{name}: no test set can be split off: {error}") from None
     parts = {"train": chosen.train, "test": chosen.validation}
     contents = {part: labelled_extxyz([train.structures[k] for k in places]) for part, places in parts.items()}
     paths = {part: folder / f"{part}.extxyz" for part in parts}
