@@ -106,7 +106,7 @@ def equations_of_state(dft: Calculator) -> dict[str, dict[str, float]]:
 def at_rest(dft: Calculator, crystal: Atoms) -> dict[str, object]:
     """Return what is derived from the rocksalt crystal at rest: elastic constants, phonons, and excess energies."""
     strained = elastic.strained(crystal, STRAIN)
-    lattice = Lattice(crystal, (1, 1, 1), DISPLACEMENT)
+    lattice = Lattice(crystal, (1, 1, 1), DISPLACEMENT, given=crystal)
     displaced = lattice.displaced()
     frames = [crystal, *strained, *displaced, defects.vacated(crystal, VACANCY)]
     rest, *labels = dft.labels("at-rest", frames, [2, 2, 2])

@@ -275,6 +275,21 @@ def test_phonons_of_a_metal_are_those_of_ases_own_displacements(emt, tmp_path: P
     assert found["phonon_frequency L"] == pytest.approx(thz[1].max(), rel=0.01)
 
 
+def test_points_are_those_of_the_crystal_as_given_though_it_becomes_more_symmetric(emt, tmp_path):
+    cubic = bulk("Cu", "fcc", a=3.75, cubic=True)
+    cubic.symbols[0] = "Au"
+    tetragonal = cubic.copy()
+    tetragonal.set_cell([3.7, 3.7, 3.9], scale_atoms=True)
+    found = []
+    for crystal, points in ((tetragonal, "ZRA"), (cubic, "XMR")):
+        file = tmp_path / f"{points}.extxyz"
+        crystal.write(file)
+        phonons = {"supercell": [2, 2, 2], "frequencies_THz": {point: [] for point in points}}
+        of_points = measured(emt, structure=file, phonons=phonons)
+        found.append([of_points[f"phonon_frequency {point}"] for point in points])
+    assert found[0] == pytest.approx(found[1], abs=1e-3)  # (0 0 1/2), (0 1/2 1/2) and (1/2 1/2 1/2) in both
+
+
 def test_polymorphs_are_compared_at_rest(lattice):
     crystals = {
         "fcc": ARGON,

@@ -44,7 +44,7 @@ def probe(bulk: Bulk, asked: Phonons) -> Probe:
     reference = {label: values for label, values in asked.frequencies_THz.items() if values}
 
     def measure() -> dict[str, Found]:
-        lattice = Lattice(bulk.atoms, asked.supercell, asked.displacement_A)
+        lattice = Lattice(bulk.atoms, asked.supercell, asked.displacement_A, given=bulk.given)
         results = bulk.potential.evaluate(lattice.displaced())
         lattice.take([result.forces for result in results])
         at = {label: lattice.frequencies(label) for label in asked.frequencies_THz}
@@ -66,23 +66,26 @@ def probe(bulk: Bulk, asked: Phonons) -> Probe:
 
 
 class Lattice:
-    """A crystal at rest whose atoms are displaced, and what their forces say of its vibrations."""
+    """A crystal at rest whose atoms are displaced, and what their forces say of its vibrations.
 
-    def __init__(self, atoms: Atoms, supercell: Supercell, displacement: float) -> None:
+    Its primitive cell and labelled points are those of the crystal as ``given``: one that becomes more symmetric has
+    other labels, and under the same labels other points.
+    """
+
+    def __init__(self, atoms: Atoms, supercell: Supercell, displacement: float, *, given: Atoms) -> None:
         from phonopy import Phonopy
-        from phonopy.structure.atoms import PhonopyAtoms
         from phonopy.structure.cells import guess_primitive_matrix
 
-        cell = PhonopyAtoms(numbers=atoms.numbers, cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions())
+        to_primitive = guess_primitive_matrix(_for_phonopy(given), symprec=SYMPREC)
         self._phonopy: Any = Phonopy(
-            cell,
+            _for_phonopy(atoms),
             supercell_matrix=np.diag(supercell),
-            primitive_matrix=guess_primitive_matrix(cell, symprec=SYMPREC),
+            primitive_matrix=to_primitive,
             symprec=SYMPREC,
             log_level=0,
         )
         self._phonopy.generate_displacements(distance=displacement)
-        self._points = points_of(self._phonopy.primitive.cell)
+        self._points = points_of(to_primitive.T @ given.cell.array)
 
     def displaced(self) -> list[Atoms]:
         """The supercells with one atom displaced, as many as the symmetry needs."""
@@ -114,3 +117,9 @@ class Lattice:
     def _at(self, points: Sequence[NDArray[np.float64]] | NDArray[np.float64]) -> NDArray[np.float64]:
         self._phonopy.run_qpoints(points)
         return np.asarray(self._phonopy.qpoints.frequencies)
+
+
+def _for_phonopy(atoms: Atoms) -> Any:
+    from phonopy.structure.atoms import PhonopyAtoms
+
+    return PhonopyAtoms(numbers=atoms.numbers, cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions())
