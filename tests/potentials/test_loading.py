@@ -111,6 +111,13 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) ->
     assert resolve_device("auto") == "cpu"
 
 
+def test_a_device_or_precision_that_is_not_offered_is_refused() -> None:
+    with pytest.raises(InputError, match="device is 'gpu', expected one of auto, cpu, cuda, mps"):
+        load_potential("chgnet-0.3.0", device="gpu")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="dtype is 'float16', expected one of float32, float64"):
+        load_potential("chgnet-0.3.0", device="cpu", dtype="float16")  # type: ignore[arg-type]
+
+
 def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert resolve_device("auto") == "cuda"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from uniscreen.durable import sha256_of
 from uniscreen.errors import InputError, MissingPackageError, UnknownModelError
@@ -92,9 +92,11 @@ def load_potential(
         MissingPackageError: the model's package is not installed.
         LicenceError: its licence restricts use and has not been accepted.
         BackendUnavailableError: the environment of an isolated model cannot be made, or its worker does not start.
-        InputError: a device that is not there, the weights are missing, not those of the card or not trusted, or the
-            model has several heads and none is named.
+        InputError: a device that is not there, a precision that is not offered, the weights are missing, not those of
+            the card or not trusted, or the model has several heads and none is named.
     """
+    if dtype is not None:
+        _require_one_of("dtype", dtype, Precision)
     card, weights = resolve_model(fspath(name), head=head, trust_model_file=trust_model_file)
     backend = BACKENDS[card.architecture]
 
@@ -227,6 +229,7 @@ def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
     Raises:
         InputError: the device is not there, or cannot be computed on.
     """
+    _require_one_of("device", device, Device)
     import torch
 
     if device == "mps":
@@ -239,3 +242,9 @@ def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
     if device == "cpu" or not torch.cuda.is_available():
         return "cpu"
     return "cuda"
+
+
+def _require_one_of(name: str, value: object, choices: Any) -> None:
+    """Refuse a value that is none of a Literal's."""
+    if value not in get_args(choices):
+        raise InputError(f"{name} is {value!r}, expected one of {', '.join(get_args(choices))}.")
