@@ -13,9 +13,10 @@ from ase.calculators.fd import calculate_numerical_stress
 from ase.data import chemical_symbols
 from ase.stress import voigt_6_to_full_3x3_stress
 from broken_potentials import Good
+from pymatgen.core import Structure
 from scipy.spatial.transform import Rotation
 
-from uniscreen.errors import IsolatedAtomsError, UnsupportedElementError
+from uniscreen.errors import InputError, IsolatedAtomsError, UnsupportedElementError
 from uniscreen.potentials import model_cards
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
@@ -242,8 +243,26 @@ def test_batches_are_bounded_by_their_atoms_and_the_memory() -> None:
         Limited(100).evaluate(structures)
 
 
+def test_a_potential_shows_what_it_is() -> None:
+    assert repr(Good()) == f"<Good {Good().card.name} on cpu>"
+
+
 def test_no_structures_give_no_results(potential: Potential) -> None:
     assert potential.evaluate([]) == []
+
+
+@pytest.mark.parametrize(
+    ("structures", "named"),
+    [
+        (bulk("Cu"), "structure 0 of the Atoms given is of the type Atom; expected a list of ASE Atoms"),
+        ([bulk("Cu"), Structure([[3, 0, 0], [0, 3, 0], [0, 0, 3]], ["Po"], [[0, 0, 0]])], "structure 1 of the list"),
+    ],
+    ids=["one that is in no list", "one of pymatgen"],
+)
+def test_what_is_no_list_of_atoms_is_refused(structures: Any, named: str) -> None:
+    for take in (Good().evaluate, Good().graph):
+        with pytest.raises(InputError, match=named):
+            take(structures)
 
 
 def test_the_ase_calculator_gives_the_same_numbers(potential: Potential, crystals: dict[str, Atoms]) -> None:

@@ -312,7 +312,8 @@ def test_loading_from_memory_twice_gives_independent_atoms(limits):
         ([], None, "holds no candidates"),
         ([bulk("Si"), bulk("Si")], ["a"], "1 ids for 2 structures"),
         ([bulk("Si"), bulk("Si")], ["a", "a"], "'a' in structure 0 and structure 1"),
-        ([bulk("Si"), "Si"], None, "structure 1 is a str"),
+        ([bulk("Si"), "Si"], None, "structure 1 is of the type str; expected a list of ASE Atoms or pymatgen"),
+        (bulk("Si"), None, "structure 0 is of the type Atom; expected a list"),
     ],
 )
 def test_wrong_structures_in_memory(structures, ids, message):

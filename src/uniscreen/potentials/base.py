@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 
-from uniscreen.errors import IsolatedAtomsError, UnsupportedElementError
+from uniscreen.errors import InputError, IsolatedAtomsError, UnsupportedElementError
 from uniscreen.potentials.cost import Cost, LargestCost
 from uniscreen.structures.graph import AtomicGraph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ase import Atoms
     from torch import Tensor
 
     from uniscreen.potentials.calculator import PotentialCalculator
@@ -63,6 +63,9 @@ class Potential(ABC):
     card: ModelCard
     device: torch.device
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.card.name} on {self.device}>"
+
     @abstractmethod
     def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
         """Evaluate a batch built with this potential's cutoff and checked by ``check``. Does not change the graph."""
@@ -76,9 +79,11 @@ class Potential(ABC):
         """Build the batch that this potential evaluates, on its device.
 
         Raises:
+            InputError: ``structures`` are no list of ASE Atoms.
             UnsupportedElementError: an element that the model does not know.
             IsolatedAtomsError: an atom without a neighbour within the cutoff.
         """
+        _require_atoms(structures)
         graph = AtomicGraph.from_atoms(structures, self.card.cutoff, self.device)
         self.check(graph)
         return graph
@@ -90,9 +95,10 @@ class Potential(ABC):
         it; where the device's memory does not suffice, batches of half as many follow.
 
         Raises:
-            UnsupportedElementError, IsolatedAtomsError: as ``graph``; the index of the structure is named.
+            InputError, UnsupportedElementError, IsolatedAtomsError: as ``graph``; the index of the structure is named.
             torch.OutOfMemoryError: the memory does not suffice for a single structure.
         """
+        _require_atoms(structures)
         results: list[SystemResult] = []
         while len(results) < len(structures):
             start = len(results)
@@ -167,6 +173,16 @@ class DifferentiablePotential(Potential):
         """The energy and its derivatives, detached."""
         attached = self.derivatives(graph, stress=stress)
         return Evaluation(*(None if value is None else value.detach() for value in attached))  # type: ignore[arg-type]
+
+
+def _require_atoms(structures: Sequence[Atoms]) -> None:
+    """Refuse a structure that is not in a list, and one of another kind, such as pymatgen's."""
+    for index, one in enumerate(structures):
+        if not isinstance(one, Atoms):
+            raise InputError(
+                f"structure {index} of the {type(structures).__name__} given is of the type {type(one).__name__}; "
+                "expected a list of ASE Atoms: [atoms], or [structure.to_ase_atoms()] for one of pymatgen."
+            )
 
 
 def split(graph: AtomicGraph, evaluation: Evaluation) -> list[SystemResult]:

@@ -159,7 +159,8 @@ def _source(structure: Any, place: str) -> StructureSource:
         )
     if isinstance(structure, IStructure):
         return TextSource(json.dumps(_structure_dict(structure)), "json")
-    raise InputError(f"{place} is a {type(structure).__name__}; expected ASE Atoms or a pymatgen Structure.")
+    kind = type(structure).__name__
+    raise InputError(f"{place} is of the type {kind}; expected a list of ASE Atoms or pymatgen Structures.")
 
 
 def _structure_dict(structure: Any) -> dict[str, Any]:
