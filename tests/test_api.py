@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
+from dataclasses import fields
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from ase.build import bulk
 import uniscreen
 from finetuning_frames import write_labelled
 from uniscreen.errors import InputError
+from uniscreen.screening import ScreenSettings, run_models
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 FEW_STEPS = {"optimiser.epochs": 1, "optimiser.learning_rate": 1e-5, "checks.run": False}
@@ -97,4 +101,20 @@ def test_a_path_is_a_model_and_numbers_may_be_those_of_numpy(loaded, tmp_path):
 
 def test_the_readme_shows_every_call():
     shown = set(re.findall(r"uniscreen\.(\w+)\(", "".join(re.findall(r"```python\n(.+?)```", README, flags=re.DOTALL))))
-    assert shown == set(uniscreen.__all__) - {"__version__"}
+    assert shown == set(uniscreen.__all__) - {"__version__", "UniscreenError"}
+
+
+def test_all_that_is_offered_is_listed_and_there():
+    assert dir(uniscreen) == sorted(uniscreen.__all__)
+    for name in uniscreen.__all__:
+        assert getattr(uniscreen, name) is not None
+    assert issubclass(InputError, uniscreen.UniscreenError)
+    assert (files("uniscreen") / "py.typed").is_file()  # so that type checkers read the annotations
+
+
+def test_a_screen_takes_the_settings_with_their_defaults():
+    offered = {name: one.default for name, one in inspect.signature(uniscreen.screen).parameters.items()}
+    settings = {field.name: field.default for field in fields(ScreenSettings)}
+    assert {name: offered[name] for name in settings} == settings
+    runs = inspect.signature(run_models).parameters.keys() - {"models", "settings", "on_progress", "on_fetch"}
+    assert offered.keys() == settings.keys() | runs

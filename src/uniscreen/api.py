@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
 
-    from uniscreen.potentials.loading import Device
+    from uniscreen.potentials.cards import Functional
+    from uniscreen.potentials.loading import Device, Precision
+    from uniscreen.relaxation.optimisers import Optimiser
 
 
 def screen(
@@ -23,19 +25,77 @@ def screen(
     out: Path | str | None = None,
     references: Path | str = "elements",
     self_consistent: bool = False,
+    relax: bool = True,
+    fmax: float = 0.05,
+    max_steps: int = 500,
+    optimiser: Optimiser = "lbfgs",
+    max_atoms: int = 1000,
+    limit: int | None = None,
+    prescreen: bool = False,
+    keep_below: float | None = None,
+    head: str = "",
+    trust_model_file: bool = False,
+    functional: Functional | None = None,
+    dtype: Precision | None = None,
+    device: Device = "auto",
+    deterministic: bool = False,
     workers: int | None = None,
     restart: bool = False,
-    **settings: Any,
 ) -> pd.DataFrame:
-    """Screen candidates and return the ranked results, one row a candidate; see ``run_screen``.
+    """Relax candidates, rank them by their distance to the convex hull, and write the results to a folder.
 
-    Several models are a committee; see ``run_committee``. ``settings`` are the other fields of ScreenSettings: head,
-    trust_model_file, functional, dtype, device, relax, fmax, max_steps, optimiser, max_atoms, limit,
-    prescreen, keep_below, deterministic.
+    The same call continues a run that was stopped.
+
+    Args:
+        candidates: a file or folder as of ``uniscreen screen``, or a list of ASE Atoms or pymatgen Structures.
+        model: a name or path as of ``load_potential``; several are a committee, the first of which leads.
+        out: the folder of the results; ``NAME-screen`` in the working directory unless given.
+        references: a file of competing entries; ``mp``, those of the Materials Project; or ``elements``, DFT
+            energies of the elements, and the candidates compete with each other.
+        self_consistent: evaluate the references with the model too, and give the distance to their hull as well.
+        relax: relax positions and cell, or evaluate the structures as they are.
+        fmax: the largest force that relaxing leaves, eV/Å, cell included.
+        max_steps: the most relaxation steps of a candidate; one that needs more is ``not_converged``.
+        optimiser: what relaxes.
+        max_atoms: larger structures are not evaluated.
+        limit: only the first so many candidates.
+        prescreen: stop relaxing what is not expected to come to within ``keep_below`` of the references' hull.
+        keep_below: eV/atom above the hull; needed with ``prescreen``.
+        head: which output to use of a model that has several.
+        trust_model_file: run the code of a calculator, or in a pickled model that no card vouches for.
+        functional: that of the training labels of a model that does not tell.
+        dtype: the precision; the model's own unless given.
+        device: ``auto`` takes CUDA where there is one.
+        deterministic: the same numbers to the last bit on every run on one machine.
+        workers: processes; one a core on CPUs and one on a GPU unless given.
+        restart: begin anew, even where the folder holds a run.
+
+    Returns:
+        The table of ``results.csv``, one row a candidate, the best first. README.md describes its columns.
+
+    Raises:
+        InputError: the candidates, a setting, a model, the references or the folder are wrong as a whole. A single
+            candidate that cannot be evaluated is a row with its reason instead.
     """
     from uniscreen.reports import write_screen_report
     from uniscreen.screening import run_models
 
+    settings = {
+        "relax": relax,
+        "fmax": fmax,
+        "max_steps": max_steps,
+        "optimiser": optimiser,
+        "max_atoms": max_atoms,
+        "limit": limit,
+        "prescreen": prescreen,
+        "keep_below": keep_below,
+        "head": head,
+        "trust_model_file": trust_model_file,
+        "functional": functional,
+        "dtype": dtype,
+        "device": device,
+        "deterministic": deterministic,
+    }
     run = run_models(
         candidates,
         [fspath(one) for one in ([model] if isinstance(model, str | PathLike) else model)],
