@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
@@ -83,6 +84,16 @@ def value(rows, regime, metric, **where):
         chosen = chosen[chosen[column] == wanted]
     (found,) = chosen["value"]
     return found
+
+
+def test_a_device_that_is_not_there_is_an_error_before_anything_runs(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    spec = BenchmarkSpec.model_validate(
+        {"benchmark": "salt", "datasets": {"salt": files}, "models": {MODEL: {"regimes": ["zero-shot"]}}}
+    )
+    with pytest.raises(InputError, match="torch sees no CUDA device"):
+        run_benchmark(spec, tmp_path / "run", device="cuda")
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_regime_gives_the_numbers_of_its_potential(files, loaded, tmp_path):

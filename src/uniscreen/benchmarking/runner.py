@@ -29,6 +29,7 @@ from uniscreen.benchmarking.result_rows import PROVENANCE, RESULTS
 from uniscreen.benchmarking.results import failed_row, results_table
 from uniscreen.durable import locked, write_atomically
 from uniscreen.machine import usable_cores
+from uniscreen.potentials import resolve_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,9 +80,10 @@ def run_benchmark(
     how many.
 
     Raises:
-        InputError: data, a recipe or a hyperparameter is wrong, before anything runs.
+        InputError: data, a recipe, a hyperparameter or the device is wrong, before anything runs.
         ResumeError: another process is at this folder.
     """
+    on_gpu = resolve_device(device) == "cuda"  # whose memory cells would share, so one at a time
     datasets = read_datasets(spec, out / "data")
     planned = cells(spec, datasets)
     out.mkdir(parents=True, exist_ok=True)
@@ -96,7 +98,7 @@ def run_benchmark(
         waiting = [cell for cell in planned if not _is_done(out, cell)]
         n_done = len(planned) - len(waiting)
         processes = _Processes([device, "trust" if trust_model_file else "-"])
-        with ThreadPoolExecutor(workers or _workers(device)) as pool:
+        with ThreadPoolExecutor(workers or (1 if on_gpu else usable_cores())) as pool:
             futures = {pool.submit(processes.run, cell, out / "cells" / cell.name): cell for cell in waiting}
             try:
                 for future in as_completed(futures):
@@ -206,15 +208,6 @@ def _write(out: Path, spec: BenchmarkSpec, planned: list[Cell]) -> BenchmarkRun:
     }
     write_atomically(out / PROVENANCE, (json.dumps(provenance, indent=1) + "\n").encode())
     return BenchmarkRun(out, table, failed=counts["failed"], total=len(planned))
-
-
-def _workers(device: Device) -> int:
-    """One cell a core; one in all on a GPU, whose memory they would share."""
-    import torch
-
-    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
-        return 1
-    return usable_cores()
 
 
 def _version(package: str) -> str | None:
