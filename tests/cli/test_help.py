@@ -33,6 +33,28 @@ def test_no_command_is_cut_short_and_no_mark_is_printed(path):
     assert r"\b" not in printed
 
 
+OPTIONS = [
+    pytest.param(path, option, id=" ".join((*path, option.opts[0])))
+    for path, command in COMMANDS.items()
+    for option in command.params
+    if isinstance(option, click.Option)
+]
+
+
+@pytest.mark.parametrize(("path", "option"), OPTIONS)
+def test_an_option_says_what_it_is_and_its_default(path, option):
+    assert option.help
+    if option.to_info_dict()["default"] and not option.is_flag:
+        assert option.show_default is True
+
+
+def test_every_command_that_writes_takes_its_place_as_o():
+    outs = {
+        path: option.opts for path, command in COMMANDS.items() for option in command.params if option.name == "out"
+    }
+    assert {path: opts for path, opts in outs.items() if opts != ["-o", "--out"]} == {("recipe", "new"): ["out"]}
+
+
 @pytest.mark.parametrize("name", ["substitute", "prototypes"])
 def test_an_example_is_one_line_that_can_be_copied(name):
     lines = [line.strip() for line in help_of(("candidates", name)).splitlines()]

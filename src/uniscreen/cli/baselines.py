@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def baselines(context: click.Context) -> None:
-    """Train potentials made for one system, such as GAP or MTP."""
+    """Train potentials made for one system, such as GAP or MTP.
+
+    Without a command, list the kinds.
+    """
     if context.invoked_subcommand is None:
         _print_list()
 
@@ -83,12 +86,24 @@ def remove(name: str) -> None:
 @baselines.command()
 @click.argument("name")
 @click.option("--train", "train_file", type=click.Path(path_type=Path), required=True, help="Labelled structures.")
-@click.option("--validation", "validation_file", type=click.Path(path_type=Path), help="For those that stop early.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The folder of the model.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is random.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True, metavar="H")
+@click.option(
+    "--validation",
+    "validation_file",
+    type=click.Path(path_type=Path),
+    help="Labelled structures to choose the best step by; networks and ace need them.",
+)
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the trained model.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all that is random.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="CPU threads.")
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    default=24.0,
+    show_default=True,
+    metavar="H",
+    help="Time limit, hours.",
+)
 @click.argument("hyperparameters", nargs=-1, metavar="[KEY=VALUE]...")
 def train(
     name: str,
@@ -102,9 +117,9 @@ def train(
 ) -> None:
     """Train a model of the kind NAME from labelled structures.
 
-    They are an extxyz file, VASP output, an ASE database ... KEY=VALUE changes a hyperparameter; 'uniscreen baselines
-    show NAME' lists them. The folder is a model like any other: give it as --model. After --hours, training step by
-    step ends with the best so far; any other is given up.
+    These are an extxyz file, VASP output, an ASE database ... KEY=VALUE changes a hyperparameter; 'uniscreen baselines
+    show NAME' lists them. The folder is a model like any other: give it as --model. When the time is up, models that
+    train step by step (networks, ace) end with their best step; training of the others is given up.
     """
     from uniscreen.benchmarking.baselines import train_baseline
     from uniscreen.structures.labels import read_labelled

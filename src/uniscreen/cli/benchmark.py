@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uniscreen.cli.console import standard_output
+from uniscreen.cli.options import DEVICE, DTYPE, FUNCTIONAL, HEAD, TRUST_MODEL_FILE, WORKERS
 from uniscreen.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -41,14 +43,21 @@ def benchmark() -> None:
 
 @benchmark.command()
 @click.argument("spec_file", metavar="SPEC.yaml", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder. [default: runs/NAME of the benchmark]")
-@click.option("--seeds", type=click.IntRange(min=1), help="Instead of the spec's.")
-@click.option("--n-train", metavar="N,N,all", help="Sizes instead of the spec's.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Cells at once. [default: one a core]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--trust-model-file", is_flag=True, help="Run the code in pickled models that no card vouches for.")
-@click.option("--retry-failed", is_flag=True, help="Run cells once more in which anything failed.")
-@click.option("--dry-run", is_flag=True, help="Print the cells, and run none.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/NAME of the benchmark]"
+)
+@click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="How many seeds, instead of the spec's.")
+@click.option("--n-train", metavar="N,N,all", help="Numbers of training structures, instead of the spec's.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Cells at a time. [default: one a core on CPUs, one on a GPU]",
+)
+@DEVICE
+@TRUST_MODEL_FILE
+@click.option("--retry-failed", is_flag=True, help="Run the cells again in which anything failed.")
+@click.option("--dry-run", is_flag=True, help="Only print the cells.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def run(
     spec_file: Path,
@@ -62,8 +71,9 @@ def run(
 ) -> None:
     """Train and evaluate the potentials of SPEC.yaml on its data.
 
-    The same command again continues, and a spec with more models, sizes or seeds runs what is new. 'uniscreen
-    leaderboard' ranks the folder by other metrics, or several folders together.
+    A cell is one potential, regime, number of training structures and seed. The same command again continues a run
+    that was interrupted, and a spec with more models, sizes or seeds runs what is new. 'uniscreen leaderboard' ranks
+    the folder by other metrics, or several folders together.
     """
     from uniscreen.benchmarking.runner import plan, run_benchmark
     from uniscreen.benchmarking.spec import read_spec
@@ -86,8 +96,6 @@ def run(
 
 def _print_cells(planned: list[tuple[Cell, bool]]) -> None:
     """One row a model and regime: its sizes and how many of its cells are done."""
-    from uniscreen.cli.console import standard_output
-
     groups: dict[tuple[str, str, str], list[tuple[Cell, bool]]] = {}
     for cell, done in planned:
         groups.setdefault((cell.dataset, cell.label, cell.regime), []).append((cell, done))
@@ -116,7 +124,10 @@ def _print_run(found: BenchmarkRun) -> None:
 
 @benchmark.command()
 @click.option(
-    "--structures", type=click.Path(path_type=Path), required=True, help="Crystals: anything that a screen takes."
+    "--structures",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Crystals: anything that 'uniscreen screen' takes.",
 )
 @click.option(
     "--truth",
@@ -125,22 +136,22 @@ def _print_run(found: BenchmarkRun) -> None:
 )
 @click.option("--truth-formation-energy", metavar="COLUMN", help="True formation energies, eV/atom, corrected.")
 @click.option("--truth-e-above-hull", metavar="COLUMN", help="True distances to the hull, eV/atom.")
-@click.option("--model", default="chgnet-0.3.0", show_default=True, help="A model's name, or a MACE .model file.")
-@click.option("--head", default="", help="Which output to use of a model that has several.")
-@click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
-@click.option("--functional", type=click.Choice(["PBE", "r2SCAN"]), help="Of the training labels of a model file.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Precision. [default: the model's own]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--model", default="chgnet-0.3.0", show_default=True, metavar="MODEL", help="As for 'uniscreen screen'.")
+@HEAD
+@TRUST_MODEL_FILE
+@FUNCTIONAL
+@DTYPE
+@DEVICE
 @click.option(
     "--optimiser",
     type=click.Choice(["lbfgs", "fire"]),
     default="fire",
     show_default=True,
-    help="What relaxes; the protocol's is FIRE.",
+    help="Algorithm that relaxes; the protocol's is FIRE.",
 )
-@click.option("--sample", type=int, metavar="N", help="Draw N structures at random. [default: all]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
-@click.option("--workers", type=int, metavar="N", help="Processes. [default: one a core; one on a GPU]")
+@click.option("--sample", type=int, metavar="N", help="Take N structures, drawn at random. [default: all]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
+@WORKERS
 @click.option("--restart", is_flag=True, help="Begin anew, discarding the run in the output folder.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
@@ -191,11 +202,10 @@ def discovery(
 
 def _print(run: DiscoveryRun) -> None:
     """Print what was counted, the metrics, and where the files are."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = standard_output()
     counts = ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in run.counts.items() if n)
     console.print(counts, highlight=False, soft_wrap=True)
     grid = Table(box=None, pad_edge=False)

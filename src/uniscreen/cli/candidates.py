@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uniscreen.cli.console import standard_output
 from uniscreen.cli.materials_project import candidates_mp
 from uniscreen.cli.progress import progress_bars
 
@@ -25,7 +26,7 @@ UNBALANCED = click.option(
 
 @click.group()
 def candidates() -> None:
-    """Make or reduce tables of candidates."""
+    """Make tables of candidates, or remove duplicates from one."""
 
 
 candidates.add_command(candidates_mp, "mp")
@@ -39,17 +40,17 @@ candidates.add_command(candidates_mp, "mp")
     multiple=True,
     required=True,
     metavar="OLD=NEW,...",
-    help="Elements to put in place of one; several of this option are all applied, in every combination.",
+    help="Elements to put in place of one. Repeatable: all are applied, in every combination.",
 )
 @UNBALANCED
 @OUT
 def substitute(seeds: Path, replacements: tuple[str, ...], out: Path, *, allow_unbalanced: bool) -> None:
     """Exchange elements of the crystals in SEEDS.
 
-    They are exchanged on all their sites, and the cells scaled to the new radii.
+    An element is exchanged on all its sites, and the cell is scaled to the new radii.
 
-    SEEDS is anything that 'uniscreen screen' takes. A seed itself is no result unless its element is among the
-    alternatives (Li=Li,Na). Kept is what is neutral with oxidation states that the ICSD has; metals always are.
+    SEEDS is anything that 'uniscreen screen' takes. The old element is kept as an alternative only if it is named
+    (Li=Li,Na). Crystals are written if oxidation states that occur in the ICSD make them neutral, and metals always.
 
     \b
     uniscreen candidates substitute seeds.csv --replace Li=Na,K --replace Co=Fe,Mn,Ni -o new.csv
@@ -72,14 +73,18 @@ def substitute(seeds: Path, replacements: tuple[str, ...], out: Path, *, allow_u
 
 @candidates.command()
 @click.option(
-    "--prototype", "names", multiple=True, metavar="NAME,...", help="Structure types; --list shows their names."
+    "--prototype",
+    "names",
+    multiple=True,
+    metavar="NAME,...",
+    help="Structure types; --list shows their names. Repeatable.",
 )
 @click.option(
     "--elements",
     "elements",
     multiple=True,
     metavar="SITE=NEW,...",
-    help="Elements for the sites of one name; every combination of them is made.",
+    help="Elements for the sites of one name. Repeatable: every combination is made.",
 )
 @click.option("--list", "listed", is_flag=True, help="List the structure types and their sites, and stop.")
 @UNBALANCED
@@ -115,10 +120,14 @@ def prototypes(
 
 @candidates.command()
 @click.argument("table", type=click.Path(path_type=Path))
-@click.option("--against", type=click.Path(path_type=Path), help="Known crystals; each row is told from them.")
-@click.option("--ltol", type=float, default=0.2, show_default=True, help="Relative difference of cell edges.")
-@click.option("--stol", type=float, default=0.3, show_default=True, help="Displacement / (volume per atom)^(1/3).")
-@click.option("--angle-tol", type=float, default=5.0, show_default=True, help="Difference of cell angles, degrees.")
+@click.option(
+    "--against", type=click.Path(path_type=Path), help="Known crystals; say of each row which of them it is, if any."
+)
+@click.option("--ltol", type=float, default=0.2, show_default=True, help="Tolerance of cell edges, relative.")
+@click.option(
+    "--stol", type=float, default=0.3, show_default=True, help="Tolerance of sites, in (volume per atom)^(1/3)."
+)
+@click.option("--angle-tol", type=float, default=5.0, show_default=True, help="Tolerance of cell angles, degrees.")
 @OUT
 def deduplicate(table: Path, against: Path | None, out: Path, *, ltol: float, stol: float, angle_tol: float) -> None:
     """Keep the first of each crystal in TABLE.
@@ -150,7 +159,6 @@ def deduplicate(table: Path, against: Path | None, out: Path, *, ltol: float, st
 
 
 def _print_prototypes() -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from uniscreen.structures.generation import named_prototypes
@@ -161,7 +169,7 @@ def _print_prototypes() -> None:
     for prototype in named_prototypes():
         namesake = prototype.structure.composition.reduced_formula
         grid.add_row(prototype.name, prototype.formula, namesake, prototype.source)
-    Console().print(grid, highlight=False)
+    standard_output().print(grid, highlight=False)
 
 
 def _report(made: Made, out: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uniscreen.cli.console import standard_output
+from uniscreen.cli.options import DEVICE, TRUST_MODEL_FILE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,16 +32,28 @@ def data() -> None:
 @click.option(
     "--model", metavar="NAME", help="Compare with this potential, e.g. chgnet-0.3.0, and check units and signs."
 )
-@click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--energy", type=click.Choice(["total", "per-atom"]), help="What the file's energies are.")
-@click.option("--stress-unit", type=click.Choice(["eV/A^3", "GPa", "kbar"]))
-@click.option("--stress-sign", type=click.Choice(["tension-positive", "compression-positive"]))
-@click.option("--energy-key", help="The name of the energy in the file.")
-@click.option("--forces-key", help="The name of the forces in the file.")
-@click.option("--stress-key", help="The name of the stress in the file.")
-@click.option("--group-key", help="The name of the group that a frame belongs to.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@TRUST_MODEL_FILE
+@DEVICE
+@click.option(
+    "--energy",
+    type=click.Choice(["total", "per-atom"]),
+    help="Whether energies are totals or per atom. [default: as usual in the format]",
+)
+@click.option(
+    "--stress-unit",
+    type=click.Choice(["eV/A^3", "GPa", "kbar"]),
+    help="Unit of the stresses. [default: as usual in the format]",
+)
+@click.option(
+    "--stress-sign",
+    type=click.Choice(["tension-positive", "compression-positive"]),
+    help="Sign of the stresses. [default: as usual in the format]",
+)
+@click.option("--energy-key", help="Key of the energy in the file.")
+@click.option("--forces-key", help="Key of the forces in the file.")
+@click.option("--stress-key", help="Key of the stress in the file.")
+@click.option("--group-key", help="Key of the group that a frame belongs to.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @click.pass_context
 def inspect(
     context: click.Context,

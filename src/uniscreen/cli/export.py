@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uniscreen.cli.options import HEAD, TRUST_MODEL_FILE
+
 if TYPE_CHECKING:
     from uniscreen.potentials.exporting import Export
 
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
     "--format",
     "package",
     type=click.Choice(["chgnet", "matgl", "mace"]),
-    help="The package to write for. It follows from the model, so this only checks it.",
+    help="Fail unless the model is one of this package, which decides the format.",
 )
-@click.option("--head", default="", help="Which output to export of a model that has several.")
-@click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
+@HEAD
+@TRUST_MODEL_FILE
 def export(model: str, path: Path, package: str | None, head: str, *, trust_model_file: bool) -> None:
     """Write MODEL to PATH in the format of its own package.
 

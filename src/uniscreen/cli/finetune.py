@@ -11,6 +11,7 @@ import click
 
 from uniscreen.cli.checks import print_checks
 from uniscreen.cli.console import standard_output
+from uniscreen.cli.options import DEVICE, QUIET, TRUST_MODEL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,15 +27,19 @@ STAGES = {"rereferenced": "re-referenced"}
 @click.argument("recipe", type=FILE)
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--train", type=FILE, help="Labelled structures to train on, instead of the recipe's data.train.")
-@click.option("--validation", type=FILE, help="Those to validate with, instead of a part of the training data.")
-@click.option("--test", type=FILE, help="Those that are only predicted, instead of the recipe's data.test.")
-@click.option("-o", "--out", type=FILE, help="The run's folder, a potential at the end. [default: runs/DATA-MODEL]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that train. [default: one a core]")
-@click.option("--dry-run", is_flag=True, help="Say what would be trained, for how long and in how much memory.")
+@click.option(
+    "--validation", type=FILE, help="Labelled structures to validate with, instead of a part of the training data."
+)
+@click.option(
+    "--test", type=FILE, help="Labelled structures that are only predicted, instead of the recipe's data.test."
+)
+@click.option("-o", "--out", type=FILE, help="Folder of the run, in the end a potential. [default: runs/DATA-MODEL]")
+@DEVICE
+@TRUST_MODEL_FILE
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes that train. [default: one a core]")
+@click.option("--dry-run", is_flag=True, help="Only say what would be trained, for how long and in how much memory.")
 @click.option("--restart", is_flag=True, help="Begin anew, discarding what the folder holds of an earlier run.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@QUIET
 def finetune(
     recipe: Path,
     settings: tuple[str, ...],

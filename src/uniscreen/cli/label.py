@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uniscreen.cli.options import QUIET
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -18,15 +20,23 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("structures", type=click.Path(path_type=Path))
 @click.option("--calculator", metavar="NAME", help="A name that ASE knows (gpaw, emt ...) or module:factory.")
-@click.option("--settings", type=click.Path(path_type=Path), help="YAML: calculator, parameters, environment.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The labelled structures (.extxyz).")
 @click.option(
-    "--python", type=click.Path(path_type=Path), help="The interpreter that has the calculator. [default: ours]"
+    "--settings",
+    type=click.Path(path_type=Path),
+    help="YAML file: calculator, parameters, environment; see docs/training-data.md.",
 )
-@click.option("--workers", type=int, default=1, show_default=True, metavar="N", help="Processes, one thread each.")
-@click.option("--retry-failed", is_flag=True, help="Do again what is recorded as failed.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="File of the labelled structures, .extxyz."
+)
+@click.option(
+    "--python", type=click.Path(path_type=Path), help="Python interpreter that has the calculator. [default: this one]"
+)
+@click.option(
+    "--workers", type=int, default=1, show_default=True, metavar="N", help="Worker processes, one thread each."
+)
+@click.option("--retry-failed", is_flag=True, help="Compute again what is recorded as failed.")
 @click.option("--restart", is_flag=True, help="Begin anew, discarding the labels that are recorded.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@QUIET
 def label(
     structures: Path,
     calculator: str | None,
@@ -44,7 +54,8 @@ def label(
     Labels are energies, forces and, where the calculator has them, stresses.
 
     STRUCTURES is what 'uniscreen screen' reads: crystals in a table, a folder, an extxyz or JSON file; a column 'group'
-    is carried through. The calculator lives in the Python of --python, which needs ASE and NumPy only.
+    is carried through. The calculator, named by --calculator or in --settings, runs in the interpreter of --python,
+    which needs ASE and NumPy only.
 
     The same command again continues a run that was interrupted. Exit code 1 if a structure has no label.
     """

@@ -22,16 +22,24 @@ _NAME_WIDTH = 12
 
 @click.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Rank by NAME and show no other. Repeatable.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="Rank by this metric and show no other. Repeatable. [default: all]",
+)
 @click.option(
     "--by",
     multiple=True,
     type=click.Choice(_BY),
     default=("dataset",),
-    show_default="dataset",
-    help="By what ranks are separate, beside the dataset. Repeatable.",
+    show_default=True,
+    help="Rank separately for each of these; always for each dataset. Repeatable.",
 )
-@click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Entries to print of a dataset.")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=20, show_default=True, help="Most entries to print of a dataset."
+)
 @click.option(
     "-o",
     "--out",
@@ -39,12 +47,12 @@ _NAME_WIDTH = 12
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE.{csv,md,html}",
-    help="Write all of it. Repeatable.",
+    help="Write all entries to a file. Repeatable.",
 )
 def leaderboard(
     results: tuple[Path, ...], metrics: tuple[str, ...], by: tuple[str, ...], top: int, files: tuple[Path, ...]
 ) -> None:
-    """Rank the RESULTS of benchmarks.
+    """Rank potentials by the RESULTS of benchmarks.
 
     RESULTS are folders of 'uniscreen benchmark', their results.parquet or results.csv, and CSV files of published
     figures.

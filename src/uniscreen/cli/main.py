@@ -43,7 +43,10 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(uniscreen.__version__, prog_name="uniscreen")
 def main() -> None:
-    """Screen crystals with universal interatomic potentials, and fine-tune these."""
+    """Screen crystals with universal interatomic potentials, fine-tune these, and compare them.
+
+    To begin with: 'uniscreen screen CANDIDATES'. 'uniscreen COMMAND --help' describes a command.
+    """
 
 
 main.add_command(baselines)

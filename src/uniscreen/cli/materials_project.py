@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uniscreen.cli.options import QUIET
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -21,14 +23,15 @@ thermo_type_option = click.option(
     show_default=True,
     help="Which DFT energies: GGA_GGA+U for models of PBE labels (MPtrj), R2SCAN for r2SCAN ones.",
 )
-quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 
 
 @click.command()
 @click.argument("chemsys", nargs=-1, required=True)
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="A .json or .json.gz file.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="The file to write, .json or .json.gz."
+)
 @thermo_type_option
-@quiet_option
+@QUIET
 def references_mp(chemsys: tuple[str, ...], out: Path, thermo_type: str, *, quiet: bool) -> None:
     """Fetch the Materials Project's entries of each CHEMSYS.
 
@@ -54,16 +57,22 @@ def references_mp(chemsys: tuple[str, ...], out: Path, thermo_type: str, *, quie
 
 @click.command()
 @click.option(
-    "--chemsys", "systems", multiple=True, metavar="A-B-C", help="A chemical system; * stands for any element."
+    "--chemsys",
+    "systems",
+    multiple=True,
+    metavar="A-B-C",
+    help="Exactly this chemical system; * stands for any element. Repeatable.",
 )
-@click.option("--elements", metavar="A,B", help="All of these elements are in it.")
-@click.option("--exclude-elements", metavar="A,B", help="None of these elements is in it.")
-@click.option("--n-atoms", type=int, nargs=2, metavar="MIN MAX", help="Atoms in the cell.")
+@click.option("--elements", metavar="A,B", help="Materials with all of these elements.")
+@click.option("--exclude-elements", metavar="A,B", help="Materials with none of these elements.")
+@click.option("--n-atoms", type=int, nargs=2, metavar="MIN MAX", help="Number of atoms in the cell.")
 @click.option("--e-above-hull", type=float, nargs=2, metavar="MIN MAX", help="Distance to the DFT hull, eV/atom.")
-@click.option("--limit", type=int, metavar="N", help="The first N of them by id.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="A .csv or .json(.gz) file.")
+@click.option("--limit", type=int, metavar="N", help="Only the first N, by id.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="The table to write, .csv, .json or .json.gz."
+)
 @thermo_type_option
-@quiet_option
+@QUIET
 def candidates_mp(
     systems: tuple[str, ...],
     elements: str | None,

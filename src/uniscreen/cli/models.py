@@ -10,6 +10,7 @@ import click
 
 from uniscreen.cli.console import standard_output
 from uniscreen.cli.fetch import fetch, hub, print_fetched_from_hub
+from uniscreen.cli.options import DEVICE, DTYPE, HEAD, TRUST_MODEL_FILE
 
 if TYPE_CHECKING:
     from uniscreen.potentials import ModelCard
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def models(context: click.Context) -> None:
-    """List the models that can be used, or say more about one."""
+    """List the models that can be used, or say more about one.
+
+    Without a command, print the list.
+    """
     if context.invoked_subcommand is None:
         _print_list()
 
@@ -45,14 +49,10 @@ def show(name: str) -> None:
 
 @models.command()
 @click.argument("name")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="[default: the model's own]")
-@click.option("--head", default="", help="Which output to use of a model that has several.")
-@click.option(
-    "--trust-model-file",
-    is_flag=True,
-    help="Run the code of a calculator, or in a pickled model that no card vouches for.",
-)
+@DEVICE
+@DTYPE
+@HEAD
+@TRUST_MODEL_FILE
 @click.pass_context
 def check(context: click.Context, /, name: str, **options: Any) -> None:
     """Test model NAME: symmetries, derivatives, batches, errors.

@@ -13,7 +13,7 @@ FILE = click.Path(path_type=Path)
 
 @click.group()
 def recipe() -> None:
-    """List and check recipes of fine-tuning, and make new ones."""
+    """List, show, check and copy recipes of fine-tuning."""
 
 
 @recipe.command("list")
@@ -33,7 +33,7 @@ def list_recipes() -> None:
 
 @recipe.command()
 @click.argument("name", type=FILE)
-@click.option("--resolved", is_flag=True, help="With every default, without the comments.")
+@click.option("--resolved", is_flag=True, help="Print every key with its default, without the comments.")
 def show(name: Path, *, resolved: bool) -> None:
     """Print a recipe: one that ships, or a file."""
     from uniscreen.training.recipe_file import read_recipe
@@ -47,7 +47,7 @@ def show(name: Path, *, resolved: bool) -> None:
 @recipe.command()
 @click.argument("name", type=FILE)
 @click.argument("out", type=FILE)
-@click.option("--train", help="The labelled structures to train on.")
+@click.option("--train", help="File of labelled structures, for the new recipe's data.train.")
 def new(name: Path, out: Path, train: str | None) -> None:
     """Copy a recipe to OUT, to be changed.
 

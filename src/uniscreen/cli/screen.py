@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uniscreen.cli.console import standard_output
+from uniscreen.cli.options import DEVICE, DTYPE, FUNCTIONAL, HEAD, QUIET, TRUST_MODEL_FILE, WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,54 +32,67 @@ if TYPE_CHECKING:
     multiple=True,
     default=("chgnet-0.3.0",),
     show_default=True,
-    help="A model's name, matgl:NAME of the hub, a MACE .model file, or an ASE calculator as ase:MODULE:FACTORY. Given "
-    "several times, the models screen as a committee, the first of which leads.",
+    metavar="MODEL",
+    help="A name of 'uniscreen models', the folder of a trained model, matgl:NAME, mtp:FILE:ELEMENTS, a MACE .model "
+    "file, or ase:MODULE:FACTORY. Repeat it for several models: candidates are ranked by the mean, the structures are "
+    "those of the first.",
 )
-@click.option("--head", default="", help="Which output to use of a model that has several.")
+@HEAD
+@TRUST_MODEL_FILE
+@FUNCTIONAL
+@DTYPE
 @click.option(
-    "--trust-model-file",
-    is_flag=True,
-    help="Run the code of a calculator, or in a pickled model that no card vouches for.",
+    "-o", "--out", type=click.Path(path_type=Path), help="Folder for the results. [default: <CANDIDATES>-screen]"
 )
-@click.option("--functional", type=click.Choice(["PBE", "r2SCAN"]), help="Of the labels of a model that does not tell.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Precision. [default: the model's own]")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results. [default: <CANDIDATES>-screen]")
 @click.option(
     "--references",
     default="elements",
     show_default=True,
     metavar="FILE|mp|elements",
-    help="Competing entries (JSON of pymatgen ComputedEntries) for the hull; 'mp': those of the Materials Project; "
-    "'elements': DFT elemental energies, and the candidates compete with each other.",
+    help="The phases that make the hull. FILE: a JSON list of pymatgen ComputedEntries; 'mp': those of the Materials "
+    "Project; 'elements': DFT energies of the elements, and the candidates compete with each other.",
 )
 @click.option(
     "--self-consistent",
     is_flag=True,
-    help="Evaluate the references with the model too, once (kept in the user's cache), and give the distance to their "
-    "hull as well.",
+    help="Relax the references with the model too, and give the distance to that hull as well. Done once, and kept "
+    "in the user's cache.",
 )
-@click.option("--no-relax", is_flag=True, help="Evaluate the structures as they are given.")
-@click.option("--fmax", type=float, default=0.05, show_default=True, help="Largest force left, eV/Å, cell included.")
-@click.option("--max-steps", type=int, default=500, show_default=True, help="Most relaxation steps a candidate.")
+@click.option("--no-relax", is_flag=True, help="Evaluate the structures as given, without relaxing them.")
 @click.option(
-    "--optimiser", type=click.Choice(["lbfgs", "fire"]), default="lbfgs", show_default=True, help="What relaxes."
+    "--fmax", type=float, default=0.05, show_default=True, help="Relax to this largest force, eV/Å, cell included."
+)
+@click.option("--max-steps", type=int, default=500, show_default=True, help="Most relaxation steps of a candidate.")
+@click.option(
+    "--optimiser",
+    type=click.Choice(["lbfgs", "fire"]),
+    default="lbfgs",
+    show_default=True,
+    help="Algorithm that relaxes.",
 )
 @click.option(
     "--prescreen",
     is_flag=True,
-    help="Stop relaxing candidates that are not expected to come to within --keep-below of the hull of the references "
-    "(with 'elements': of the elements alone), as a pilot of the candidates relaxed in full has shown. A few good "
-    "ones are lost.",
+    help="Save time: stop relaxing a candidate that is not expected to come to within --keep-below of the references' "
+    "hull (with 'elements': of the elements alone), judged by a sample that is relaxed in full. A few good ones are "
+    "lost.",
 )
-@click.option("--keep-below", type=float, metavar="EV", help="What --prescreen keeps: eV/atom above the hull.")
-@click.option("--max-atoms", type=int, default=1000, show_default=True, help="Skip larger structures.")
+@click.option(
+    "--keep-below",
+    type=float,
+    metavar="EV",
+    help="With --prescreen: keep what may come this near to the hull, eV/atom.",
+)
+@click.option("--max-atoms", type=int, default=1000, show_default=True, help="Do not evaluate larger structures.")
 @click.option("--limit", type=int, metavar="N", help="Take the first N candidates only.")
-@click.option("--workers", type=int, metavar="N", help="Processes. [default: one a core; one on a GPU]")
-@click.option("--deterministic", is_flag=True, help="The same bytes in results.csv on every run on one machine.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@WORKERS
+@click.option(
+    "--deterministic", is_flag=True, help="Make results.csv the same to the last byte on every run on one machine."
+)
+@DEVICE
 @click.option("--top", type=int, default=10, show_default=True, help="How many candidates to print at the end.")
 @click.option("--restart", is_flag=True, help="Begin anew, discarding the run in the output folder.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@QUIET
 def screen(
     candidates: Path,
     models: tuple[str, ...],
@@ -94,6 +108,9 @@ def screen(
     **settings: Any,
 ) -> None:
     """Rank CANDIDATES by their distance to the convex hull.
+
+    Each is relaxed with a universal interatomic potential; the results are a table, a report and the relaxed structures
+    in a folder. README.md describes the columns.
 
     CANDIDATES is a CSV or Parquet table (columns 'id' and one of 'structure', 'cif', 'poscar'; or only ids of the
     Materials Project), a folder of structure files, a multi-frame extxyz file, or a JSON(.gz) list of pymatgen entries

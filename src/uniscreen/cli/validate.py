@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uniscreen.cli.checks import print_checks
+from uniscreen.cli.options import DEVICE, HEAD, TRUST_MODEL_FILE
 
 if TYPE_CHECKING:
     from uniscreen.potentials.base import Potential
@@ -17,25 +18,33 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model")
-@click.option("--data", type=click.Path(path_type=Path), help="Labelled structures that it was not trained on.")
-@click.option("--against", metavar="BASE", help="What it was trained from.  [default: as its card says]")
+@click.option("--data", type=click.Path(path_type=Path), help="Labelled structures that MODEL was not trained on.")
+@click.option("--against", metavar="BASE", help="The model that MODEL was trained from. [default: as its card says]")
 @click.option(
     "--forgetting-sample",
     type=click.Path(path_type=Path),
-    help="Labelled structures to compare it with BASE on, instead of built crystals of most elements.",
+    help="Labelled structures to compare MODEL with BASE on, instead of built crystals of most elements.",
 )
 @click.option(
-    "--md-ps", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="Length of the dynamics."
+    "--md-ps",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    help="Length of the molecular dynamics, ps.",
 )
-@click.option("--strict", is_flag=True, help="Fail also beyond the strict limit of the energy, 1 meV/atom.")
-@click.option("--energy", type=click.Choice(["total", "per-atom"]), help="What the file's energies are.")
-@click.option("--energy-key", help="The name of the energy in the file.")
-@click.option("--forces-key", help="The name of the forces in the file.")
-@click.option("--group-key", help="The name of the group that a structure belongs to.  [default: as in the file]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--head", default="", help="Which output to use of a model that has several.")
-@click.option("--trust-model-file", is_flag=True, help="Run the code in a pickled model that no card vouches for.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--strict", is_flag=True, help="Fail also if the energy error is above 1 meV/atom, the strict limit.")
+@click.option(
+    "--energy",
+    type=click.Choice(["total", "per-atom"]),
+    help="Whether energies are totals or per atom. [default: as usual in the format]",
+)
+@click.option("--energy-key", help="Key of the energy in the file.")
+@click.option("--forces-key", help="Key of the forces in the file.")
+@click.option("--group-key", help="Key of the group that a structure belongs to.")
+@DEVICE
+@HEAD
+@TRUST_MODEL_FILE
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.pass_context
 def validate(
     context: click.Context,
