@@ -269,6 +269,56 @@ def test_outcar_gives_what_vasp_printed(tmp_path):
         read_labelled(path)
 
 
+ML_STEP = """
+  ML FORCE on cell =-STRESS in cart. coord. units (eV/cell)
+  Direction    XX          YY          ZZ          XY          YZ          ZX
+  --------------------------------------------------------------------------------------
+  Total:     99.00000    99.00000    99.00000     0.00000     0.00000     0.00000
+  in kB      99.00000    99.00000    99.00000     0.00000     0.00000     0.00000
+  external pressure =       99.00 kB  Pullay stress =        0.00 kB
+
+  volume of cell :     1000.00
+      direct lattice vectors                 reciprocal lattice vectors
+    10.000000000  0.000000000  0.000000000     0.100000000  0.000000000  0.000000000
+     0.000000000 10.000000000  0.000000000     0.000000000  0.100000000  0.000000000
+     0.000000000  0.000000000 10.000000000     0.000000000  0.000000000  0.100000000
+
+  POSITION                                       TOTAL-FORCE (eV/Angst) (ML)
+ -----------------------------------------------------------------------------------
+{}
+ -----------------------------------------------------------------------------------
+
+  ML FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)
+  ---------------------------------------------------
+  free  energy ML TOTEN  =         9.00000000 eV
+
+  ML energy  without entropy=        9.00000000  ML energy(sigma->0) =        9.00000000
+
+""".format("\n".join(18 * ["      1.00000      1.00000      1.00000         9.000000      9.000000      9.000000"]))
+
+
+@needs_vasp
+def test_of_a_run_with_a_machine_learned_force_field_dft_alone_is_read(tmp_path):
+    """As ML_MODE = train writes it: a prediction before each step of DFT, and steps that are predicted only."""
+    (dft,) = read_labelled(VASP / "OUTCAR_example_1").structures
+    text = (VASP / "OUTCAR_example_1").read_text(encoding="utf-8", errors="replace")
+    begin = text.index("----------------------------------------- Iteration    1(   1)")
+    head, step = text[:begin], text[begin:]
+    path = tmp_path / "OUTCAR"
+    path.write_text(head + ML_STEP + step + 3 * ML_STEP + step.replace("Iteration    1(", "Iteration    4("))
+    data = read_labelled(path)
+    assert [one.place for one in data.structures] == ["ionic step 1", "ionic step 4"]
+    for one in data.structures:
+        assert one.energy == dft.energy
+        np.testing.assert_array_equal(one.forces, dft.forces)
+        np.testing.assert_array_equal(one.stress, dft.stress)
+        np.testing.assert_array_equal(one.atoms.positions, dft.atoms.positions)
+    assert data.left_out == ("2 steps are VASP's machine-learned force field's, not DFT",)
+    path.write_text(head + 3 * ML_STEP)  # ML_MODE = run
+    with pytest.raises(InputError, match=r"no labelled structure. Left out: 3 steps are VASP's machine-learned"):
+        read_labelled(path)
+
+
 @needs_vasp
 def test_a_folder_of_runs_has_a_group_for_each(tmp_path):
     for name in ("a", "b"):

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 UNCONVERGED = "the electrons did not converge in {} steps (NELM)"
 
+END_OF_STEP = "FREE ENERGIE OF THE ION-ELECTRON SYSTEM"
+"""What comes after an OUTCAR's forces, at the end of each ionic step."""
+
+MACHINE_LEARNED = re.compile(r"^ +ML FORCE on cell.*?^ +ML energy  without entropy[^\n]*\n", re.DOTALL | re.MULTILINE)
+"""What VASP's machine-learned force field predicts for an ionic step; it has the layout of DFT's own part."""
+
 
 def read_vasprun(_path: Path, data: bytes, _given: LabelConventions) -> Iterator[RawFrame | str]:
     """Yield the ionic steps of a vasprun.xml with the energy for zero smearing.
@@ -70,19 +76,25 @@ def _energy(step: Mapping[str, Any], pressure: float) -> float | None:
 def read_outcar(_path: Path, data: bytes, _given: LabelConventions) -> Iterator[RawFrame | str]:
     """Yield the ionic steps of an OUTCAR; ASE converts its energy (for zero smearing), forces and stress.
 
-    A step whose electrons did not converge is yielded as the reason why it is left out.
+    A step whose electrons did not converge is yielded as the reason why it is left out. So are, together, the steps
+    that VASP's machine-learned force field took alone; what it predicts in a step of DFT is passed over.
     """
     from ase.io import read
 
-    with _as_file(data) as name:
-        steps = read(name, index=":", format="vasp-out")
-    text = decode(data)
+    text, n_predicted = MACHINE_LEARNED.subn("", decode(data))
     declared = re.search(r"NELM\s*=\s*(\d+)", text)
     limit = int(declared[1]) if declared else 60
-    used = {int(ionic): int(electronic) for ionic, electronic in re.findall(r"Iteration\s+(\d+)\(\s*(\d+)\)", text)}
-    for number, atoms in enumerate(steps, start=1):
-        place = f"ionic step {number}"
-        if used.get(number, 0) >= limit:
+    used = [re.findall(r"Iteration\s+(\d+)\(\s*(\d+)\)", step) for step in text.split(END_OF_STEP)[:-1]]
+    if n_predicted > len(used):
+        yield f"{n_predicted - len(used)} steps are VASP's machine-learned force field's, not DFT"
+    if n_predicted and not used:
+        return
+    with _as_file(text.encode()) as name:
+        steps = read(name, index=":", format="vasp-out")
+    for number, (atoms, iterations) in enumerate(zip(steps, used, strict=False), start=1):
+        ionic, electronic = iterations[-1] if iterations else (number, 0)
+        place = f"ionic step {ionic}"
+        if int(electronic) >= limit:
             yield f"{place}: {UNCONVERGED.format(limit)}"
             continue
         results = {} if atoms.calc is None else atoms.calc.results
