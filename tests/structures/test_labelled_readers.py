@@ -120,6 +120,7 @@ def test_stresses_and_virials_in_every_convention(tmp_path):
     vasp_order = " ".join(str(STRESS[i, j]) for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (0, 2)))
     vasp_kbar = " ".join(str(-KBAR * value) for value in STRESS.ravel())
     virial = " ".join(str(-64 * value) for value in STRESS.ravel())  # volume 64 Å³
+    of_tension = " ".join(str(64 * value) for value in STRESS.ravel())
     in_vasp_order = LabelConventions(stress_order="xx yy zz xy yz zx")
     of_vasp = LabelConventions(stress_unit="kbar", stress_sign="compression-positive")
     for header, conventions in (
@@ -130,6 +131,8 @@ def test_stresses_and_virials_in_every_convention(tmp_path):
         (f'stress="{vasp_kbar}"', of_vasp),
         (f'virial="{virial}"', None),
         (f'REF_virial="{virial}"', None),
+        (f'virial="{virial}"', LabelConventions(stress_sign="compression-positive")),
+        (f'virial="{of_tension}"', LabelConventions(stress_sign="tension-positive")),
     ):
         (one,) = read_text(tmp_path, text(f"energy=-3.5 {header}"), conventions=conventions)
         np.testing.assert_allclose(one.stress, STRESS, atol=1e-14, err_msg=header)

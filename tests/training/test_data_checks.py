@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.io import write
 
 from uniscreen.errors import InputError
 from uniscreen.structures.labels import labelled_extxyz, read_labelled
@@ -118,6 +119,22 @@ def test_the_option_that_is_named_makes_the_file_right(tmp_path, loaded, labelle
     assert "stress_unit: kbar, stress_sign: compression-positive" in fixes["stress unit and sign"]
     right = LabelConventions(energy="per-atom", stress_unit="kbar", stress_sign="compression-positive")
     data = read_labelled(path, right)
+    assert disagreements(data.structures, potential, data.conventions) == []
+
+
+def test_the_option_that_is_named_mends_virials_of_the_other_sign(tmp_path, loaded, labelled):
+    potential = loaded("chgnet-0.3.0")
+    frames = []
+    for one in labelled(potential):
+        frames.append(one.atoms.copy())
+        frames[-1].info |= {"REF_energy": one.energy, "REF_virial": one.stress * one.atoms.get_volume()}
+        frames[-1].arrays["REF_forces"] = one.forces
+    path = tmp_path / "wrong.extxyz"
+    write(path, frames)
+    data = read_labelled(path)
+    (found,) = disagreements(data.structures, potential, data.conventions)
+    assert "Set data: {stress_sign: tension-positive}" in found.fix
+    data = read_labelled(path, LabelConventions(stress_sign="tension-positive"))
     assert disagreements(data.structures, potential, data.conventions) == []
 
 

@@ -110,8 +110,8 @@ VASP_CONVENTIONS = LabelConventions(
 class RawFrame:
     """One frame as a file gives it, not yet checked: values may be missing (None), of any shape, or not numbers.
 
-    ``stress`` is in the ``usual`` conventions unless the user gives others; ``virial`` (eV, compression positive by
-    the convention -stress times volume) stands in for it.
+    ``stress`` is in the ``usual`` conventions unless the user gives others; ``virial`` (eV, -stress times volume, so
+    that its usual sign is compression positive) stands in for it.
     """
 
     place: str
@@ -123,6 +123,11 @@ class RawFrame:
     group: str | None = None
     usual: LabelConventions = ASE_CONVENTIONS
 
+    def conventions(self, given: LabelConventions) -> LabelConventions:
+        """Those in which the labels are read: the ones given, else the usual ones."""
+        is_virial = self.stress is None and self.virial is not None
+        return given.over(replace(self.usual, stress_sign="compression-positive") if is_virial else self.usual)
+
     def checked(self, given: LabelConventions) -> LabelledStructure:
         """The frame in our units, checked.
 
@@ -130,7 +135,7 @@ class RawFrame:
             InvalidStructureError: a label is missing, not finite or of the wrong shape, or the structure is not one
                 that can be computed.
         """
-        conventions = given.over(self.usual)
+        conventions = self.conventions(given)
         atoms = checked_atoms(self.atoms)
         n = len(atoms)
         for name, value in (("energy", self.energy), ("forces", self.forces)):
@@ -155,12 +160,12 @@ class RawFrame:
             return None
         assert conventions.stress_order is not None
         assert conventions.stress_unit is not None
-        if self.stress is None:
-            volume = atoms.get_volume()
-            return -full_tensor(self.virial, conventions.stress_order, "virial", NOISE * volume) / volume
         sign = 1.0 if conventions.stress_sign == "tension-positive" else -1.0
         unit = PER_EV_PER_CUBIC_ANGSTROM[conventions.stress_unit]
-        return sign * full_tensor(self.stress, conventions.stress_order, "stress", NOISE * unit) / unit
+        values, what = self.stress, "stress"
+        if self.stress is None:
+            values, what, unit = self.virial, "virial", unit * atoms.get_volume()
+        return sign * full_tensor(values, conventions.stress_order, what, NOISE * unit) / unit
 
 
 def _number(value: Any) -> float:

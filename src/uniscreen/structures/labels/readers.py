@@ -150,7 +150,7 @@ def _read(
                 if isinstance(frame, str):
                     left_out.append(frame)
                     continue
-                used = given.over(frame.usual)
+                used = frame.conventions(given)
                 try:
                     structures.append(frame.checked(given))
                 except InvalidStructureError as error:
