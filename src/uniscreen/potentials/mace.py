@@ -129,7 +129,7 @@ class MACEPotential(TrainablePotential):
         return Prediction(energy=self.reference_energy(graph).index_add(0, graph.system, atoms))
 
 
-def model_file_card(path: Path, *, trust: bool, head: str = "") -> ModelCard:
+def model_file_card(path: Path, *, trust: bool) -> ModelCard:
     """The model card of a ``.model`` file that no card describes: what the file itself tells.
 
     Raises:
@@ -155,7 +155,6 @@ def model_file_card(path: Path, *, trust: bool, head: str = "") -> ModelCard:
         cutoff=float(model.r_max),
         magnetic_moments=False,
         elements=frozenset(chemical_symbols[z] for z in model.atomic_numbers.tolist()),
-        head=head,
     )
 
 
