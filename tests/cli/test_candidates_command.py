@@ -88,7 +88,7 @@ def test_the_list_has_names_and_sites():
         (("prototypes", "--prototype", "rocksalt", "--elements", "A=Na", "-o", "x.csv"), "no elements for X"),
         (("prototypes", "--elements", "A=Na", "-o", "x.csv"), "Missing option --prototype"),
         (("deduplicate", DEMO, "--ltol", "0", "-o", "x.csv"), "--ltol is 0.0"),
-        (("deduplicate", DEMO, "-o", "x.parquet"), "expected one that ends in .csv"),
+        (("deduplicate", DEMO, "-o", "x.parquet"), "expected a name that ends in .csv or .csv.gz"),
         (("deduplicate", DEMO, "-o", "nowhere/x.csv"), "there is no folder nowhere"),
     ],
     ids=[

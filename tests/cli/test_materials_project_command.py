@@ -52,7 +52,7 @@ def test_candidates_with_their_dft_energies(materials_project, tmp_path):
 
 def test_nothing_is_printed_if_asked_for(materials_project, tmp_path):
     assert run("references", "mp", "Li-O", "-o", tmp_path / "refs.json", "--quiet") == ""
-    assert run("candidates", "mp", "--chemsys", "Li-O", "-o", tmp_path / "c.csv", "--quiet") == ""
+    assert run("candidates", "mp", "--chemsys", "Li-O", "-o", tmp_path / "c.csv.gz", "--quiet") == ""
 
 
 def test_errors_are_one_line_and_leave_no_file(materials_project, tmp_path, monkeypatch):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
+import gzip
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from uniscreen.cli.options import QUIET
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from uniscreen.cli.progress import progress_bars
 
 THERMO_TYPES = ("GGA_GGA+U", "R2SCAN", "GGA_GGA+U_R2SCAN")
 
@@ -40,15 +36,19 @@ def references_mp(chemsys: tuple[str, ...], out: Path, thermo_type: str, *, quie
     taken from MP_API_KEY or pymatgen's settings.
     """
     from uniscreen.durable import write_atomically
+    from uniscreen.structures.formats import is_gz
+    from uniscreen.structures.writing import check_writable
     from uniscreen.thermodynamics import ReferenceSet
     from uniscreen.thermodynamics.materials_project import MaterialsProject, fetch_references, parse_system
 
-    _check_out(out, (".json", ".json.gz"))
+    check_writable(out, (".json", ".json.gz"))
     systems = [parse_system(text) for text in chemsys]
-    with progress_bar("chemical systems", quiet=quiet) as on_progress:
-        content = fetch_references(MaterialsProject.connect(), systems, thermo_type, on_progress)
+    with progress_bars(quiet=quiet) as update:
+        content = fetch_references(
+            MaterialsProject.connect(), systems, thermo_type, lambda *counts: update("chemical systems", *counts)
+        )
     found = ReferenceSet.from_bytes(content, out.name)
-    write_atomically(out, content if out.suffix == ".gz" else _plain(content))
+    write_atomically(out, content if is_gz(out.name) else gzip.decompress(content))
     if not quiet:
         assert found.database is not None
         click.echo(f"{len(found)} entries ({found.functional}, corrections: {found.scheme}) in {out}")
@@ -69,7 +69,11 @@ def references_mp(chemsys: tuple[str, ...], out: Path, thermo_type: str, *, quie
 @click.option("--e-above-hull", type=float, nargs=2, metavar="MIN MAX", help="Distance to the DFT hull, eV/atom.")
 @click.option("--limit", type=int, metavar="N", help="Only the first N, by id.")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), required=True, help="The table to write, .csv, .json or .json.gz."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The table to write, .csv or .json, each also with .gz.",
 )
 @thermo_type_option
 @QUIET
@@ -91,6 +95,7 @@ def candidates_mp(
     formation energy are carried through to its results. The key is taken from MP_API_KEY or pymatgen's settings.
     """
     from uniscreen.durable import write_atomically
+    from uniscreen.structures.writing import check_writable
     from uniscreen.thermodynamics.materials_project import (
         MaterialsProject,
         Selection,
@@ -98,52 +103,16 @@ def candidates_mp(
         table_content,
     )
 
-    _check_out(out, (".csv", ".json", ".json.gz"))
+    check_writable(out, (".csv", ".csv.gz", ".json", ".json.gz"))
     selection = Selection(systems, _symbols(elements), _symbols(exclude_elements), n_atoms, e_above_hull, limit)
-    with progress_bar("materials", quiet=quiet) as on_progress:
+    with progress_bars(quiet=quiet) as update:
         database = MaterialsProject.connect()
-        materials = select_materials(database, selection, thermo_type, on_progress)
+        materials = select_materials(database, selection, thermo_type, lambda *counts: update("materials", *counts))
     write_atomically(out, table_content(materials, out.name, thermo_type, database.version))
     if not quiet:
         click.echo(f"{len(materials)} candidates in {out}")
         click.echo(f"Materials Project {database.version} ({thermo_type})")
 
 
-@contextmanager
-def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on the standard error stream that is told how many are done, and of how many."""
-    if quiet:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 def _symbols(text: str | None) -> tuple[str, ...]:
     return tuple(symbol.strip() for symbol in text.split(",")) if text else ()
-
-
-def _check_out(out: Path, suffixes: tuple[str, ...]) -> None:
-    """Refuse a file that cannot be written before anything is fetched."""
-    from uniscreen.errors import InputError
-
-    if not out.name.endswith(suffixes):
-        raise InputError(f"--out {out} has no known ending; expected {' or '.join(suffixes)}.")
-    if not out.parent.is_dir():
-        raise InputError(f"--out {out}: there is no folder {out.parent}.")
-    if out.is_dir():
-        raise InputError(f"--out {out} is a folder; expected the name of a file.")
-    if not os.access(out.parent, os.W_OK):
-        raise InputError(f"--out {out}: no permission to write to the folder {out.parent}.")
-
-
-def _plain(content: bytes) -> bytes:
-    import gzip
-
-    return gzip.decompress(content)

@@ -27,6 +27,6 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], 
         def update(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done)
+            bar.update(tasks[what], completed=done, total=total)
 
         yield update

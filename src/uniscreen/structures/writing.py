@@ -9,7 +9,7 @@ import os
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from uniscreen.errors import InputError
-from uniscreen.structures.formats import is_gz, without_gz
+from uniscreen.structures.formats import is_gz
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,6 @@ class CandidateWriter:
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         check_writable(path)
         self.path = path
-        self.n_rows = 0
         self._columns = list(columns)
         self._temporary = path.with_name(f".{path.name}.tmp")
 
@@ -50,7 +49,6 @@ class CandidateWriter:
         """Write one row; a value that is None or missing is an empty cell, and so is a crystal that is None."""
         text = "" if atoms is None else poscar_text(atoms)
         self._csv.writerow([harmless(name), *(harmless(values.get(column)) for column in self._columns), text])
-        self.n_rows += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -62,18 +60,19 @@ class CandidateWriter:
             self._temporary.unlink()
 
 
-def check_writable(path: Path) -> None:
-    """Check that a candidates table can be written at a path, before anything long is done for it.
+def check_writable(path: Path, endings: tuple[str, ...] = (".csv", ".csv.gz")) -> None:
+    """Check that a file with one of the ``endings`` can be written at a path, before anything long is done for it.
 
     Raises:
-        InputError: the name is not that of a CSV, or of a folder, or there is no such folder that can be written to.
+        InputError: the name has another ending or is that of a folder, or there is no such folder that can be written
+            to.
     """
-    if not without_gz(path.name).lower().endswith(".csv"):
-        raise InputError(f"{path} is not a CSV by its name; expected one that ends in .csv or .csv.gz.")
+    if not path.name.lower().endswith(endings):
+        raise InputError(f"{path} has no known ending; expected a name that ends in {' or '.join(endings)}.")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}. Make it first.")
     if path.is_dir():
-        raise InputError(f"{path} is a folder; expected the name of a table.")
+        raise InputError(f"{path} is a folder; expected the name of a file.")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path} cannot be written: no permission to write to its folder. Give another.")
 

@@ -123,7 +123,9 @@ def test_ids_are_fetched_in_batches_and_once(materials_project, monkeypatch):
     assert len(materials_project.data_requests()) == n_requests == 2
 
 
-@pytest.mark.parametrize("name", ["candidates.csv", "candidates.json", "candidates.json.gz"])
+@pytest.mark.parametrize(
+    "name", ["candidates.csv", "candidates.CSV", "candidates.csv.gz", "candidates.json", "candidates.json.gz"]
+)
 def test_a_table_of_materials_is_read_back_without_loss(materials_project, tmp_path, name):
     found = selected(elements=("O",))
     path = tmp_path / name

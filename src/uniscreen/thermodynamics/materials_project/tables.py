@@ -8,6 +8,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.structures import ReadLimits
+from uniscreen.structures.formats import is_gz, without_gz
 from uniscreen.structures.sources import TextSource
 
 if TYPE_CHECKING:
@@ -28,27 +29,21 @@ def dft_columns(material: Material) -> dict[str, float | None]:
 
 
 def table_content(materials: Sequence[Material], name: str, thermo_type: str, version: str) -> bytes:
-    """Write the file called ``name``: JSON(.gz) with structures as they are, or CSV with them as POSCAR text.
+    """Write the file called ``name``: JSON with structures as they are, or CSV with them as POSCAR text.
 
-    A POSCAR holds 16 decimals and no magnetic moments.
+    A POSCAR holds 16 decimals and no magnetic moments. A name that ends in ``.gz`` stands for a compressed file.
     """
     origin = {"dft_thermo_type": thermo_type, "database_version": version}
-    if not name.endswith(".csv"):
-        rows = [
-            {"material_id": material.material_id, **dft_columns(material), **origin, "structure": material.structure}
-            for material in materials
-        ]
-        content = json.dumps(rows).encode()
-        return gzip.compress(content, mtime=0) if name.endswith(".gz") else content
-    import pandas as pd
+    rows = [(material, {**dft_columns(material), **origin}) for material in materials]
+    if without_gz(name).lower().endswith(".csv"):
+        import pandas as pd
 
-    table = pd.DataFrame(
-        [
-            {"id": material.material_id, **dft_columns(material), **origin, "poscar": _poscar(material.structure)}
-            for material in materials
-        ]
-    )
-    return table.to_csv(index=False, lineterminator="\n").encode()
+        table = pd.DataFrame([{"id": m.material_id, **row, "poscar": _poscar(m.structure)} for m, row in rows])
+        content = table.to_csv(index=False, lineterminator="\n").encode()
+    else:
+        entries = [{"material_id": m.material_id, **row, "structure": m.structure} for m, row in rows]
+        content = json.dumps(entries).encode()
+    return gzip.compress(content, mtime=0) if is_gz(name) else content
 
 
 def _poscar(structure: dict[str, Any]) -> str:
