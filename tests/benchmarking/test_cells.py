@@ -153,8 +153,10 @@ def test_test_structures_trained_no_potential(frames, tmp_path):
     folder.mkdir()
     used = [one.geometry_digest for one in read_labelled(frames).structures]
     (folder / "summary.json").write_text(json.dumps({"trained_on": used}), encoding="utf-8")
-    with pytest.raises(InputError, match=r"tuned was trained on or chosen by 12 of the 12 test structures of salt"):
-        made(spec(frames, models={"tuned": {"model": str(folder)}}), tmp_path)
+    tuned = {"model": str(folder)}
+    for section in ({"models": {"tuned": tuned}}, {"published": {"tuned": {**tuned, "source": "Somebody (2020)"}}}):
+        with pytest.raises(InputError, match=r"tuned was trained on or chosen by 12 of the 12 test structures of salt"):
+            made(spec(frames, **section), tmp_path)
     write(tmp_path / "test.extxyz", read(frames, "3:5"))
     write(tmp_path / "train.extxyz", read(frames, "5:"))
     files = {"train": tmp_path / "train.extxyz", "test": tmp_path / "test.extxyz"}
@@ -220,6 +222,7 @@ def test_names_follow_the_files_that_decide_results(frames, tmp_path):
         ({"n_train": [1]}, InputError, "expected at least 2 structures"),
         ({"models": {"chgnet-0.2": {}}}, UnknownModelError, "chgnet-0.3.0"),
         ({"models": {"mine": {"model": "runs/mine"}}}, UnknownModelError, "runs/mine"),
+        ({"published": {"theirs": {"model": "chgnet-0.2", "source": "S"}}}, UnknownModelError, "chgnet-0.3.0"),
         ({"dedicated": {"gpa": {}}}, UnknownModelError, "Did you mean 'gap'"),
         ({"dedicated": {"gap": {"hyperparameters": {"cutof": 5}}}}, InputError, "Did you mean 'cutoff'"),
         ({"models": {MODEL: {"recipe": "chgnet-qick"}}}, InputError, "Did you mean chgnet-quick"),

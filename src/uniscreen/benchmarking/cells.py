@@ -203,8 +203,7 @@ def _cells(spec: BenchmarkSpec, dataset: Dataset) -> Iterator[Cell]:
     """The cells of one data set."""
     for label, section in spec.models.items():
         potential = section.model or label
-        _require_known(potential)
-        _require_unseen(potential, dataset)
+        _require_testable(potential, dataset)
         for regime in section.regimes or _usual_regimes(section):
             if regime not in spec.regimes:
                 continue
@@ -226,19 +225,16 @@ def _cells(spec: BenchmarkSpec, dataset: Dataset) -> Iterator[Cell]:
                 yield _cell(spec, dataset, label, "dedicated", n_train, seed).model_copy(update=trained)
     if "published" in spec.regimes:
         for label, published in spec.published.items():
+            _require_testable(published.model, dataset)
             given = {"potential": published.model, "head": published.head, "source": f"{COMPUTED}; {published.source}"}
             cell = _cell(spec, dataset, label, "published", published.n_train, 0)
             yield cell.model_copy(update=given | {"model_sha256": _model_sha256(published.model)})
 
 
-def _require_known(potential: str) -> None:
-    """Raise an UnknownModelError if a name is neither a model's nor that of a file or folder."""
+def _require_testable(potential: str, dataset: Dataset) -> None:
+    """Raise an UnknownModelError if a potential is none, an InputError if it is of a fine-tuning with the test set."""
     if ":" not in potential and not Path(potential).exists():
         find_card(potential)
-
-
-def _require_unseen(potential: str, dataset: Dataset) -> None:
-    """Raise an InputError if a potential is the folder of a fine-tuning that used structures of the test set."""
     used = read_trained_on(Path(potential))
     found = [one.place for one in dataset.test if one.geometry_digest in used]
     if found:
