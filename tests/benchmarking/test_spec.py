@@ -48,6 +48,8 @@ def test_what_is_written_back_reads_the_same(tmp_path):
         (DATA + MODELS + "sede: 3", "sede is no key of a benchmark. Expected one of benchmark, datasets"),
         (DATA + MODELS + "n_train: [10, some]", "n_train: expected whole numbers from 1 on, or all (given: some)"),
         (DATA + MODELS + "n_train: []", "n_train"),
+        (DATA + MODELS + "n_train: 10", "n_train: expected a list, e.g. [10]"),
+        (DATA + MODELS + "regimes: zero-shot", "regimes: expected a list, e.g. [zero-shot]"),
         (DATA + "models: {chgnet-0.3.0: {settings: {optimiser.steps: 3}}}", "settings are of a recipe: give recipe"),
         (DATA + "models: {chgnet-0.3.0: {regimes: []}}", "models.chgnet-0.3.0.regimes"),
         (DATA + MODELS + "seeds: 0", "seeds: Input should be greater than or equal to 1 (given: 0)"),

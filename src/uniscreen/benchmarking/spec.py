@@ -152,6 +152,8 @@ def _problem(problem: dict[str, Any]) -> str:
     if place[:1] == ["n_train"] and len(place) > 1:
         return f"n_train: expected whole numbers from 1 on, or all (given: {problem['input']})"
     given = problem["input"]
+    if problem["type"] == "tuple_type":
+        return f"{where}: expected a list, e.g. [{given}]"
     shown = "" if isinstance(given, (dict, list, BaseModel)) else f" (given: {given})"
     return f"{where}: {str(problem['msg']).removeprefix('Value error, ')}{shown}"
 
