@@ -24,11 +24,14 @@ class Predictions:
     refused: Mapping[int, str]
 
     def finite(self) -> Predictions:
-        """Those with finite energy, forces and stress; others, as where two atoms are in one place, are refused."""
+        """Those with finite energy and forces; others, as where two atoms are in one place, are refused.
+
+        Some potentials have no stress where there is no volume, as of a slab: it is not looked at.
+        """
         wrong = {
             place: "what the model predicts is not finite; atoms that overlap do that"
-            for place, (energy, forces, stress, *_) in self.results.items()
-            if not (np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(stress).all())
+            for place, (energy, forces, *_) in self.results.items()
+            if not (np.isfinite(energy) and np.isfinite(forces).all())
         }
         kept = {place: result for place, result in self.results.items() if place not in wrong}
         return Predictions(kept, dict(sorted({**self.refused, **wrong}.items())))
