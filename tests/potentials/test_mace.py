@@ -286,6 +286,15 @@ def test_the_energies_of_other_settings_do_not_meet_the_materials_project() -> N
     }
 
 
+def test_a_saved_folder_is_loaded_by_a_process_that_has_not_imported_mace(model_file: Path, tmp_path: Path) -> None:
+    _load(model_file).save(tmp_path / "tuned")
+    code = "import sys, uniscreen; print(uniscreen.load_potential(sys.argv[1]).card.architecture)"
+    environment = {name: value for name, value in os.environ.items() if name != LOAD_VARIABLE}
+    command = [sys.executable, "-c", code, str(tmp_path / "tuned")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "MACE\n", done.stderr
+
+
 @pytest.mark.parametrize("before", ["", "1"])
 def test_loading_leaves_no_trace_in_the_process(before: str, model_file: Path, tmp_path: Path) -> None:
     code = (

@@ -86,6 +86,8 @@ class MACEPotential(TrainablePotential):
     def build(architecture: Mapping[str, Any]) -> Any:
         """A network by the arguments of mace's constructor."""
         with quietly_and_without_traces():
+            import mace.modules  # noqa: F401  # before e3nn, which can read its constants only under mace's setting
+
             return mace_architecture.build(architecture)
 
     def architecture(self) -> dict[str, Any]:
