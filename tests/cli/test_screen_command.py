@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from uniscreen.cli.main import main
+from uniscreen.cli.screen import _first_rows
 
 DEMO = Path(__file__).parents[2] / "data" / "demo" / "candidates.csv"
 
@@ -128,6 +130,18 @@ def test_reasons_are_printed_where_nothing_is_ranked(tmp_path):
     command = [sys.executable, "-m", "uniscreen", "screen", "wrong.csv", "--workers", "1"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert "invalid_structure, such as nowhere: structure file 'nowhere.cif': there is no such file." in done.stdout
+
+
+def test_a_long_id_leaves_the_numbers_whole():
+    name = "Li2MnO3_mp-18988_conventional_standard_" * 4
+    row = {"rank": 1, "id": name, "formula": "Li2MnO3", "flags": "large_volume_change;space_group_changed"}
+    numbers = {"e_above_hull_eV_per_atom": -1.2345, "formation_energy_eV_per_atom": -2.109, "volume_change_percent": 23}
+    console = Console(width=80)
+    with console.capture() as printed:
+        console.print(_first_rows(pd.DataFrame([row | numbers]), committee=False))
+    first, *more = printed.get().splitlines()[2:]
+    assert {"Li2MnO3", "-1234", "-2.109", "+23.0"} <= set(first.split())
+    assert "".join(line[6:30].split()[0] for line in (first, *more)) == name
 
 
 def test_a_committee_prints_means_and_says_which_model_is_at_work(tmp_path):

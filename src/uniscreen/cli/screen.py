@@ -259,7 +259,7 @@ def _first_rows(ranked: DataFrame, *, committee: bool) -> Table:
     shown = Table(box=None, pad_edge=False)
     for name in ("rank", "id", "formula", "above hull\nmeV/atom", "formation\neV/atom", fifth, "flags"):
         text = name in {"id", "formula", "flags"}
-        shown.add_column(name, justify="left" if text else "right", no_wrap=name == "id", overflow="fold")
+        shown.add_column(name, justify="left" if text else "right", no_wrap=not text, overflow="fold")
     for _, row in ranked.iterrows():
         distance = _number(1000 * row[f"e_above_hull{mean}_eV_per_atom"], ".0f")
         if committee:
