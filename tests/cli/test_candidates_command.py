@@ -72,6 +72,17 @@ def test_duplicates_of_the_demo(tmp_path):
     assert listed == "id,duplicate_of\nSrTiO3-perovskite-2x2x2-rattled,SrTiO3-perovskite\n"
 
 
+def test_helium_is_no_reason_for_a_warning(tmp_path):
+    cell = "2.9 2.9 0 2.9 0 2.9 0 2.9 2.9"
+    (tmp_path / "he.extxyz").write_text(f'1\nLattice="{cell}" Properties=species:S:1:pos:R:3\nHe 0 0 0\n')
+    command = ["candidates", "deduplicate", "he.extxyz", "-o", "out.csv"]
+    done = subprocess.run(
+        [sys.executable, "-m", "uniscreen", *command], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    printed = (done.stdout + done.stderr).strip()
+    assert printed == "1 of 1 candidates kept in out.csv; which they stand for: out-duplicates.csv"
+
+
 def test_the_list_has_names_and_sites():
     result = candidates("prototypes", "--list")
     assert result.exit_code == 0

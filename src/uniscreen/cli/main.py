@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import warnings
 
 import click
 
@@ -47,6 +48,8 @@ def main() -> None:
 
     To begin with: 'uniscreen screen CANDIDATES'. 'uniscreen COMMAND --help' describes a command.
     """
+    # pymatgen sorts formulas by electronegativity, and warns of helium, neon and argon, which have none.
+    warnings.filterwarnings("ignore", message="No Pauling electronegativity")
 
 
 main.add_command(baselines)
