@@ -36,9 +36,11 @@ def frames(loaded, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_fine_tuned_potential_screens(frames, tmp_path):
+def test_a_fine_tuned_potential_screens(frames, tmp_path, capsys):
     threads = torch.get_num_threads()
-    summary = uniscreen.finetune("chgnet-quick", tmp_path / "tuned", **frames, settings=FEW_STEPS, device="cpu")
+    how = {"settings": FEW_STEPS, "device": "cpu", "progress": True}
+    summary = uniscreen.finetune("chgnet-quick", tmp_path / "tuned", **frames, **how)
+    assert re.search(r"member 0 .* 1/1 .*meV/Å", capsys.readouterr().err)
     assert torch.get_num_threads() == threads
     assert summary["n_test"] == 3
     assert summary["epochs"] == [1]
@@ -47,7 +49,11 @@ def test_a_fine_tuned_potential_screens(frames, tmp_path):
     assert (tmp_path / "tuned" / "report.html").is_file()
 
     atoms = bulk("NaCl", "rocksalt", a=5.6)
-    table = uniscreen.screen([atoms], model=str(tmp_path / "tuned"), out=tmp_path / "screen", workers=1)
+    how = {"model": str(tmp_path / "tuned"), "workers": 1}
+    table = uniscreen.screen([atoms], out=tmp_path / "screen", **how)
+    assert "1/1" not in capsys.readouterr().err
+    assert uniscreen.screen([atoms], out=tmp_path / "again", **how, progress=True).equals(table)
+    assert re.search("1/1 .* 1 ok", capsys.readouterr().err)
     assert table["status"].tolist() == ["ok"]
     assert (tmp_path / "screen" / "report.html").is_file()
 
@@ -117,4 +123,4 @@ def test_a_screen_takes_the_settings_with_their_defaults():
     settings = {field.name: field.default for field in fields(ScreenSettings)}
     assert {name: offered[name] for name in settings} == settings
     runs = inspect.signature(run_models).parameters.keys() - {"models", "settings", "on_progress", "on_fetch"}
-    assert offered.keys() == settings.keys() | runs
+    assert offered.keys() == settings.keys() | runs | {"progress"}

@@ -6,6 +6,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uniscreen.progress import screening_bar, training_bars, work_bars
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -41,6 +43,7 @@ def screen(
     deterministic: bool = False,
     workers: int | None = None,
     restart: bool = False,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Relax candidates, rank them by their distance to the convex hull, and write the results to a folder.
 
@@ -69,6 +72,7 @@ def screen(
         deterministic: the same numbers to the last bit on every run on one machine.
         workers: processes; one a core on CPUs and one on a GPU unless given.
         restart: begin anew, even where the folder holds a run.
+        progress: show a progress bar on stderr.
 
     Returns:
         The table of ``results.csv``, one row a candidate, the best first. README.md describes its columns.
@@ -96,16 +100,19 @@ def screen(
         "device": device,
         "deterministic": deterministic,
     }
-    run = run_models(
-        candidates,
-        [fspath(one) for one in ([model] if isinstance(model, str | PathLike) else model)],
-        out=out,
-        references=references,
-        self_consistent=self_consistent,
-        workers=workers,
-        restart=restart,
-        **_plain(settings),
-    )
+    with screening_bar(show=progress) as (on_progress, on_fetch):
+        run = run_models(
+            candidates,
+            [fspath(one) for one in ([model] if isinstance(model, str | PathLike) else model)],
+            out=out,
+            references=references,
+            self_consistent=self_consistent,
+            workers=workers,
+            restart=restart,
+            on_progress=on_progress,
+            on_fetch=on_fetch,
+            **_plain(settings),
+        )
     write_screen_report(run.folder, run.competition.references)
     return run.table
 
@@ -122,13 +129,15 @@ def finetune(
     trust_model_file: bool = False,
     workers: int | None = None,
     restart: bool = False,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Train a universal potential further on a system's own calculations; the folder ``out`` is a potential then.
 
     ``recipe`` is a file or the name of one that ships, ``train``, ``validation`` and ``test`` stand in for its files of
     labelled structures, and ``settings`` for its other values: ``{"optimiser.steps": 500}``. ``workers`` processes
-    train, one a core by default; the weights do not depend on it. What ``summary.json`` holds is returned, such as the
-    ``errors`` of each stage on each set. The same call continues a run that was stopped.
+    train, one a core by default; the weights do not depend on it. ``progress`` shows progress bars on stderr. What
+    ``summary.json`` holds is returned, such as the ``errors`` of each stage on each set. The same call continues a run
+    that was stopped.
 
     Raises:
         InputError: the recipe or the data are wrong, or the model cannot be trained.
@@ -152,9 +161,17 @@ def finetune(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a step on two takes longer
     try:
-        summary = finetuning.finetune(
-            chosen, Path(out), device=device, trust_model_file=trust_model_file, workers=workers, restart=restart
-        )
+        with training_bars(show=progress) as (on_epoch, on_check):
+            summary = finetuning.finetune(
+                chosen,
+                Path(out),
+                device=device,
+                trust_model_file=trust_model_file,
+                workers=workers,
+                restart=restart,
+                on_epoch=on_epoch,
+                on_check=on_check,
+            )
     finally:
         torch.set_num_threads(threads)
     write_training_report(Path(out))
@@ -171,10 +188,12 @@ def benchmark(
     device: Device = "auto",
     trust_model_file: bool = False,
     retry_failed: bool = False,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Run a benchmark in ``out`` (by default ``runs/NAME``) and return what ``uniscreen.leaderboard`` makes of it.
 
-    ``seeds`` and ``n_train`` stand in for the spec's. The same call continues a run that was stopped.
+    ``seeds`` and ``n_train`` stand in for the spec's. ``progress`` shows a progress bar on stderr. The same call
+    continues a run that was stopped.
 
     Raises:
         InputError: the spec, its data, a recipe or a hyperparameter is wrong, before anything runs.
@@ -185,14 +204,16 @@ def benchmark(
     from uniscreen.reports.leaderboard_report import write_run_leaderboard
 
     chosen = read_spec(Path(spec), seeds=_plain(seeds), n_train=_plain(n_train))
-    run = run_benchmark(
-        chosen,
-        Path(out) if out is not None else Path("runs") / chosen.benchmark,
-        workers=workers,
-        device=device,
-        trust_model_file=trust_model_file,
-        retry_failed=retry_failed,
-    )
+    with work_bars(show=progress) as update:
+        run = run_benchmark(
+            chosen,
+            Path(out) if out is not None else Path("runs") / chosen.benchmark,
+            workers=workers,
+            device=device,
+            trust_model_file=trust_model_file,
+            retry_failed=retry_failed,
+            on_cell=lambda _, done, total: update("cells", done, total),
+        )
     content, _ = write_run_leaderboard(run.folder)
     return content.board
 

@@ -10,7 +10,7 @@ import click
 
 from uniscreen.cli.console import standard_output
 from uniscreen.cli.options import DEVICE, DTYPE, FUNCTIONAL, HEAD, TRUST_MODEL_FILE, WORKERS
-from uniscreen.cli.progress import progress_bars
+from uniscreen.progress import work_bars
 
 if TYPE_CHECKING:
     from uniscreen.benchmarking import DiscoveryRun
@@ -85,7 +85,7 @@ def run(
     if dry_run:
         _print_cells(plan(spec, out))
         return
-    with progress_bars(quiet=quiet) as update:
+    with work_bars(show=not quiet) as update:
         try:
             found = run_benchmark(spec, out, on_cell=lambda _, done, total: update("cells", done, total), **options)
         except KeyboardInterrupt:
@@ -179,7 +179,7 @@ def discovery(
     from uniscreen.benchmarking import run_discovery
     from uniscreen.screening import ScreenSettings
 
-    with progress_bars(quiet=quiet) as update:
+    with work_bars(show=not quiet) as update:
         try:
             run = run_discovery(
                 structures,

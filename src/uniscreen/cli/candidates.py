@@ -9,7 +9,7 @@ import click
 
 from uniscreen.cli.console import standard_output
 from uniscreen.cli.materials_project import candidates_mp
-from uniscreen.cli.progress import progress_bars
+from uniscreen.progress import work_bars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ def substitute(seeds: Path, replacements: tuple[str, ...], out: Path, *, allow_u
 
     alternatives = parse_alternatives(replacements, "--replace")
     table = read_candidates(seeds)
-    with progress_bars() as update:
+    with work_bars() as update:
         made = write_substituted(
             table,
             alternatives,
@@ -144,7 +144,7 @@ def deduplicate(table: Path, against: Path | None, out: Path, *, ltol: float, st
     tolerances = Tolerances(ltol, stol, angle_tol)
     rows = read_candidates(table)
     known = None if against is None else read_candidates(against)
-    with progress_bars() as update:
+    with work_bars() as update:
         found = find_duplicates(rows, tolerances, against=known, on_progress=update)
     listed = write_unique(rows, found, out, against=known is not None)
     kept = len(rows) - len(found.duplicate_of)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +11,9 @@ import click
 from uniscreen.cli.checks import print_checks
 from uniscreen.cli.console import standard_output
 from uniscreen.cli.options import DEVICE, QUIET, TRUST_MODEL_FILE
+from uniscreen.progress import training_bars
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from uniscreen.training.members import Epoch
     from uniscreen.training.plan import Plan
 
 FILE = click.Path(path_type=Path)
@@ -75,7 +72,7 @@ def finetune(
         _print_plan(finetuning.plan(chosen, workers=workers, **how))
         return
     folder = out if out is not None else finetuning.usual_folder(chosen)
-    with _progress(quiet=quiet) as (on_epoch, on_check):
+    with training_bars(show=not quiet) as (on_epoch, on_check):
         try:
             summary = finetuning.finetune(
                 chosen, folder, workers=workers, restart=restart, on_epoch=on_epoch, on_check=on_check, **how
@@ -92,45 +89,6 @@ def finetune(
         standard_output().print(f"Report: {report}", markup=False, highlight=False, soft_wrap=True)
     if any(check["status"] == "fail" and check["required"] for check in summary["checks"]):
         sys.exit(1)
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[tuple[Callable[[Epoch], None], Callable[[str], None]]]:
-    """A bar a member, with its losses and the time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[losses]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
-        tasks: dict[int | str, Any] = {}
-
-        def update(epoch: Epoch) -> None:
-            row = epoch.row
-            if epoch.member not in tasks:
-                tasks[epoch.member] = bar.add_task(f"member {epoch.member}", total=epoch.epochs, losses="")
-            if str(row["event"]).startswith("rolled back"):
-                bar.console.print(f"member {epoch.member}: {row['event']}", markup=False, highlight=False)
-                return
-            losses = "all frames"
-            if row["validation_loss"] is not None:
-                losses = (
-                    f"validation {row['validation_energy_mae_meV_per_atom']:.1f} meV/atom, "
-                    f"{row['validation_force_mae_meV_per_A']:.0f} meV/Å"
-                )
-            bar.update(tasks[epoch.member], completed=row["epoch"], total=epoch.epochs, losses=losses)
-
-        def check(name: str) -> None:
-            if "checks" not in tasks:
-                tasks["checks"] = bar.add_task("checks", total=None, losses="")
-            bar.update(tasks["checks"], losses=name, advance=1)
-
-        yield update, check
 
 
 def _print_plan(plan: Plan) -> None:

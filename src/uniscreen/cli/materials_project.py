@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from uniscreen.cli.options import QUIET
-from uniscreen.cli.progress import progress_bars
+from uniscreen.progress import work_bars
 
 THERMO_TYPES = ("GGA_GGA+U", "R2SCAN", "GGA_GGA+U_R2SCAN")
 
@@ -43,7 +43,7 @@ def references_mp(chemsys: tuple[str, ...], out: Path, thermo_type: str, *, quie
 
     check_writable(out, (".json", ".json.gz"))
     systems = [parse_system(text) for text in chemsys]
-    with progress_bars(quiet=quiet) as update:
+    with work_bars(show=not quiet) as update:
         content = fetch_references(
             MaterialsProject.connect(), systems, thermo_type, lambda *counts: update("chemical systems", *counts)
         )
@@ -105,7 +105,7 @@ def candidates_mp(
 
     check_writable(out, (".csv", ".csv.gz", ".json", ".json.gz"))
     selection = Selection(systems, _symbols(elements), _symbols(exclude_elements), n_atoms, e_above_hull, limit)
-    with progress_bars(quiet=quiet) as update:
+    with work_bars(show=not quiet) as update:
         database = MaterialsProject.connect()
         materials = select_materials(database, selection, thermo_type, lambda *counts: update("materials", *counts))
     write_atomically(out, table_content(materials, out.name, thermo_type, database.version))

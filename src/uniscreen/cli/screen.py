@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,16 @@ import click
 
 from uniscreen.cli.console import standard_output
 from uniscreen.cli.options import DEVICE, DTYPE, FUNCTIONAL, HEAD, QUIET, TRUST_MODEL_FILE, WORKERS
+from uniscreen.progress import screening_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
 
     from pandas import DataFrame, Series
     from rich.table import Table
 
-    from uniscreen.screening import Progress, ScreenRun
+    from uniscreen.screening import ScreenRun
 
 
 @click.command()
@@ -121,7 +122,8 @@ def screen(
     from uniscreen.reports import write_screen_report
     from uniscreen.screening import run_models
 
-    with _progress(quiet=quiet) as (on_progress, on_fetch):
+    signal.signal(signal.SIGTERM, _interrupt)  # stops as cleanly as Ctrl-C
+    with _errors_only() if quiet else nullcontext(), screening_bar(show=not quiet) as (on_progress, on_fetch):
         try:
             run = run_models(
                 candidates,
@@ -145,61 +147,6 @@ def screen(
 
 
 @contextmanager
-def _progress(
-    *, quiet: bool
-) -> Iterator[tuple[Callable[[Progress], None] | None, Callable[[str, int, int], None] | None]]:
-    """A progress bar with rate, time left and counts by status; SIGTERM stops as cleanly as Ctrl-C.
-
-    Gives what is to be told of candidates, and of what is fetched before.
-    """
-    signal.signal(signal.SIGTERM, _interrupt)
-    if quiet:
-        with _errors_only():
-            yield None, None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-    from rich.table import Column
-
-    columns = (
-        BarColumn(bar_width=12),
-        MofNCompleteColumn(table_column=Column(no_wrap=True)),
-        TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
-        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
-        TextColumn("left;", table_column=Column(no_wrap=True)),
-        TextColumn("{task.fields[counts]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
-    )
-    with Bar(*columns, console=Console(stderr=True), expand=True) as bar:
-        task = bar.add_task("screening", total=None, rate="", counts="loading the model")
-
-        shown = ""
-
-        def update(progress: Progress) -> None:
-            nonlocal shown
-            what = ": ".join(filter(None, (progress.model, progress.what)))
-            if what != shown:
-                bar.reset(task)
-            shown = what
-            elapsed = bar.tasks[0].elapsed or 0.0
-            fresh = progress.n_done - progress.resumed
-            counts = ", ".join(f"{n} {status}" for status, n in sorted(progress.done.items(), key=_most_first))
-            what = f"{what}: " if what else ""
-            bar.update(
-                task,
-                total=progress.total,
-                completed=progress.n_done,
-                rate=f"{fresh / elapsed:.2f}/s" if fresh and elapsed else "",
-                counts=what + (counts or "loading the model"),
-            )
-
-        def fetched(what: str, done: int, total: int) -> None:
-            bar.update(task, total=total, completed=done, counts=f"{what} from the Materials Project")
-
-        yield update, fetched
-
-
-@contextmanager
 def _errors_only() -> Iterator[None]:
     """Hold back what the library logs below an error."""
     logger = logging.getLogger("uniscreen")
@@ -209,11 +156,6 @@ def _errors_only() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
-
-
-def _most_first(item: tuple[str, int]) -> tuple[bool, int, str]:
-    """``ok`` first, then by count."""
-    return item[0] != "ok", -item[1], item[0]
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
