@@ -10,7 +10,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
 from uniscreen.benchmarking.cell import drawn
-from uniscreen.benchmarking.cells import cells, read_datasets
+from uniscreen.benchmarking.cells import cells
+from uniscreen.benchmarking.datasets import read_datasets
 from uniscreen.benchmarking.spec import BenchmarkSpec
 from uniscreen.errors import InputError, UnknownModelError
 from uniscreen.structures.labels import read_labelled

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from uniscreen.benchmarking.cells import cells, read_datasets
+from uniscreen.benchmarking.cells import cells
+from uniscreen.benchmarking.datasets import read_datasets
 from uniscreen.benchmarking.spec import read_spec
 from uniscreen.errors import InputError
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from uniscreen.benchmarking.accuracy import accuracy
 from uniscreen.benchmarking.baselines import find_baseline, train_baseline
-from uniscreen.benchmarking.cells import Cell, draw
+from uniscreen.benchmarking.cells import Cell
+from uniscreen.benchmarking.datasets import draw
 from uniscreen.benchmarking.physics import measure, read_properties
 from uniscreen.benchmarking.results import failed_row, row
 from uniscreen.durable import making, write_atomically

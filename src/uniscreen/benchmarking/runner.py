@@ -24,7 +24,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.benchmarking.cell import CELL
-from uniscreen.benchmarking.cells import cells, read_datasets
+from uniscreen.benchmarking.cells import cells
+from uniscreen.benchmarking.datasets import read_datasets
 from uniscreen.benchmarking.result_rows import PROVENANCE, RESULTS
 from uniscreen.benchmarking.results import failed_row, results_table
 from uniscreen.durable import locked, write_atomically
