@@ -8,21 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError, ReferenceMismatchError
 from uniscreen.screening.committee_table import committee_table
+from uniscreen.screening.job import Job, Machine, competition_of, model_card, prepare, reference_structures
 from uniscreen.screening.outputs import write_outputs
-from uniscreen.screening.pipeline import (
-    Job,
-    Machine,
-    Progress,
-    ScreenRun,
-    competition_of,
-    manifest,
-    model_card,
-    prepare,
-    provenance,
-    reference_structures,
-    run_job,
-)
-from uniscreen.screening.provenance import Timer, describe_card
+from uniscreen.screening.pipeline import Progress, ScreenRun, run_job
+from uniscreen.screening.provenance import Timer, describe_card, manifest, provenance
 from uniscreen.screening.store import MODELS, RunStore
 
 if TYPE_CHECKING:

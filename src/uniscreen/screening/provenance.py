@@ -10,11 +10,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import uniscreen
 from uniscreen.machine import usable_cores
 from uniscreen.potentials.loading import own_environment
+from uniscreen.screening.corrections import hull_scheme
+from uniscreen.screening.materials_project import describe_origin
 
 if TYPE_CHECKING:
     from uniscreen.potentials.cards import ModelCard
+    from uniscreen.screening.competition import Competition, ModelReferences
+    from uniscreen.screening.job import Job
 
 PACKAGES = ("torch", "chgnet", "pymatgen", "pymatgen-core", "ase", "numpy", "scipy", "spglib", "vesin", "pandas")
 
@@ -43,6 +48,33 @@ class Timer:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(self.seconds, 3),
         }
+
+
+def manifest(job: Job) -> dict[str, Any]:
+    """What must be equal for two commands to be one run."""
+    return {
+        "format": 1,
+        "input": {"sha256": job.table.sha256, "n_candidates": len(job.table)},
+        "settings": job.settings.as_dict() | {"model": job.card.name},
+        "model": {"name": job.card.name, "sha256": job.card.sha256},
+        "corrections": {"scheme": str(hull_scheme(job.card)), "pymatgen": version("pymatgen")},
+        "references": _describe(job.competition),
+    }
+
+
+def provenance(job: Job, timer: Timer, own: ModelReferences | None) -> dict[str, Any]:
+    """What ``run.json`` says of a run that ends now."""
+    return {
+        "uniscreen": uniscreen.__version__,
+        "model": describe_card(job.card),
+        "settings": job.settings.as_dict(),
+        "input": {"name": job.table.name, "sha256": job.table.sha256, "n_candidates": len(job.table)}
+        | describe_origin(job.inputs.database),
+        "references": _describe(job.competition) | ({} if own is None else {"self_consistent": own.summary()}),
+        "environment": environment(),
+        "hardware": hardware(job.machine.device, job.machine.n_workers),
+        **timer.as_dict(),
+    }
 
 
 def environment() -> dict[str, str]:
@@ -79,6 +111,19 @@ def describe_card(card: ModelCard) -> dict[str, Any]:
     if own is not None:
         described["environment"] = own.packages()
     return described
+
+
+def _describe(competition: Competition) -> dict[str, Any]:
+    references = competition.references
+    return {
+        "source": references.source,
+        "functional": references.functional,
+        "scheme": str(references.scheme),
+        "sha256": references.sha256,
+        "n_entries": len(references),
+        "hull": "candidates" if competition.among_candidates else "references",
+        **describe_origin(references.database),
+    }
 
 
 def _processor() -> str:
