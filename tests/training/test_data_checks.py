@@ -36,13 +36,13 @@ def exchanged(stress):
 CORRUPTIONS = {
     "kbar of VASP": (
         lambda one: {"stress": -KBAR * one.stress},
-        "stress_unit: kbar, stress_sign: compression-positive",
+        "data.stress_unit=kbar data.stress_sign=compression-positive",
     ),
-    "kbar": (lambda one: {"stress": KBAR * one.stress}, "stress_unit: kbar"),
-    "GPa": (lambda one: {"stress": GPA * one.stress}, "stress_unit: GPa"),
-    "sign": (lambda one: {"stress": -one.stress}, "stress_sign: compression-positive"),
-    "order": (lambda one: {"stress": exchanged(one.stress)}, "stress_order: xx yy zz xy yz zx"),
-    "per atom": (lambda one: {"energy": one.energy / len(one.atoms)}, "energy: per-atom"),
+    "kbar": (lambda one: {"stress": KBAR * one.stress}, "data.stress_unit=kbar"),
+    "GPa": (lambda one: {"stress": GPA * one.stress}, "data.stress_unit=GPa"),
+    "sign": (lambda one: {"stress": -one.stress}, "data.stress_sign=compression-positive"),
+    "order": (lambda one: {"stress": exchanged(one.stress)}, "data.stress_order='xx yy zz xy yz zx'"),
+    "per atom": (lambda one: {"energy": one.energy / len(one.atoms)}, "data.energy=per-atom"),
     "gradients": (lambda one: {"forces": -one.forces}, "gradients"),
     "zero forces": (lambda one: {"forces": 0 * one.forces}, "not computed"),
     "zero stress": (lambda one: {"stress": 0 * one.stress}, "not computed"),
@@ -115,8 +115,8 @@ def test_the_option_that_is_named_makes_the_file_right(tmp_path, loaded, labelle
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     data = read_labelled(path)
     fixes = {finding.check: finding.fix for finding in disagreements(data.structures, potential, data.conventions)}
-    assert "energy: per-atom" in fixes["energy of the structure or of an atom"]
-    assert "stress_unit: kbar, stress_sign: compression-positive" in fixes["stress unit and sign"]
+    assert "data.energy=per-atom" in fixes["energy of the structure or of an atom"]
+    assert "data.stress_unit=kbar data.stress_sign=compression-positive" in fixes["stress unit and sign"]
     right = LabelConventions(energy="per-atom", stress_unit="kbar", stress_sign="compression-positive")
     data = read_labelled(path, right)
     assert disagreements(data.structures, potential, data.conventions) == []
@@ -133,7 +133,7 @@ def test_the_option_that_is_named_mends_virials_of_the_other_sign(tmp_path, load
     write(path, frames)
     data = read_labelled(path)
     (found,) = disagreements(data.structures, potential, data.conventions)
-    assert "Set data: {stress_sign: tension-positive}" in found.fix
+    assert "Set data.stress_sign=tension-positive" in found.fix
     data = read_labelled(path, LabelConventions(stress_sign="tension-positive"))
     assert disagreements(data.structures, potential, data.conventions) == []
 
@@ -142,7 +142,7 @@ def test_a_disagreement_ends_with_what_was_seen_and_what_to_do(loaded, labelled)
     potential = loaded("chgnet-0.3.0")
     structures = [replace(one, stress=KBAR * one.stress) for one in labelled(potential)]
     findings = check_conventions(structures, predict(potential, structures), ASE_CONVENTIONS)
-    with pytest.raises(InputError, match=r"x: stresses are 1.6e\+03 times the .*Set data: {stress_unit: kbar}"):
+    with pytest.raises(InputError, match=r"x: stresses are 1.6e\+03 times the .*Set data.stress_unit=kbar"):
         require_agreement(findings, "x")
 
 
@@ -169,7 +169,7 @@ def test_some_labels_that_were_not_computed_are_told(loaded, labelled):
     assert "stresses are exactly zero in 1 of" in finding.seen
 
 
-@pytest.mark.parametrize(("corruption", "fix"), [("GPa", "stress_unit: GPa"), ("gradients", "change their sign")])
+@pytest.mark.parametrize(("corruption", "fix"), [("GPa", "data.stress_unit=GPa"), ("gradients", "change their sign")])
 def test_one_file_of_several_that_is_wrong_is_named(corruption, fix, tmp_path, loaded, labelled):
     potential, change = loaded("chgnet-0.3.0"), CORRUPTIONS[corruption][0]
     frames = labelled(potential)

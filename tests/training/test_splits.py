@@ -77,9 +77,9 @@ def test_folds_hold_out_every_frame_once(groups):
 
 
 def test_one_group_or_none_says_what_to_choose():
-    with pytest.raises(InputError, match=r"all 8 frames are one group \(md\).*by: block"):
+    with pytest.raises(InputError, match=r"all 8 frames are one group \(md\).*split\.by: block"):
         split(frames(["md"] * 8))
-    with pytest.raises(InputError, match=r"3 of 4 frames have no group \(frame 2, for one\).*by: frame"):
+    with pytest.raises(InputError, match=r"3 of 4 frames have no group \(frame 2, for one\).*data\.split\.by=frame"):
         split(frames(["md", None, None, None]))
     with pytest.raises(InputError, match=r"1 frame.*at least 2"):
         split(frames(["md"]), by="frame")

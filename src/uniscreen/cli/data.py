@@ -49,6 +49,11 @@ def data() -> None:
     type=click.Choice(["tension-positive", "compression-positive"]),
     help="Sign of the stresses. [default: as usual in the format]",
 )
+@click.option(
+    "--stress-order",
+    type=click.Choice(["xx yy zz yz xz xy", "xx yy zz xy yz zx"]),
+    help="Order of six stress components. [default: as usual in the format]",
+)
 @click.option("--energy-key", help="Key of the energy in the file.")
 @click.option("--forces-key", help="Key of the forces in the file.")
 @click.option("--stress-key", help="Key of the stress in the file.")

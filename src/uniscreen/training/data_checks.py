@@ -148,7 +148,7 @@ def check_energy(
         better, what = test(atoms, n, hypotheses, model)
         seen = seen or what.format(*names)
         if better is not None:
-            fix = f"The energies seem to be {names[1]}: set data: {{energy: {names[1]}}}." if better else ""
+            fix = f"The energies seem to be {names[1]}: set data.energy={names[1]}." if better else ""
             if better and rise.unit is not None:
                 fix += f" Or they are in {rise.unit}, which looks the same here: convert them to eV in the file then."
             return Finding(check, "disagrees" if better else "agrees", what.format(*names), fix)
@@ -268,12 +268,12 @@ def _unit_and_sign(check: str, labels: Array, model: Array, volumes: Array, give
     wrong = []
     may_be_noise = ratio < 1 and _relative(labels, model) > ALIKE
     if unit != given.stress_unit and not may_be_noise:
-        wrong.append(f"stress_unit: {unit}")
+        wrong.append(f"data.stress_unit={unit}")
     if share < 1 - SIGN_SHARE:
         flipped = "compression-positive" if given.stress_sign == "tension-positive" else "tension-positive"
-        wrong.append(f"stress_sign: {flipped}")
+        wrong.append(f"data.stress_sign={flipped}")
     if wrong:
-        fix = f"Set data: {{{', '.join(wrong)}}}."
+        fix = f"Set {' '.join(wrong)}."
         if abs(np.log(scale / np.median(volumes))) < np.log(2):
             fix += " Or they are virials in eV, of which the stress is minus one over the volume."
         return Finding(check, "disagrees", seen, fix)
@@ -295,7 +295,7 @@ def _order(labels: Array, model: Array, given: LabelConventions) -> Finding:
         f"and by {errors[1]:.2f} in the order {other!r}"
     )
     if errors[1] * ORDER_MARGIN < errors[0]:
-        return Finding(check, "disagrees", seen, f"Set data: {{stress_order: {other}}}, or exchange the components.")
+        return Finding(check, "disagrees", seen, f"Set data.stress_order='{other}', or exchange the components.")
     return Finding(check, "agrees" if errors[0] * ORDER_MARGIN < errors[1] else "undecided", seen)
 
 

@@ -166,8 +166,8 @@ def _group_names(structures: Sequence[LabelledStructure], by: SplitBy) -> list[s
     if without:
         raise InputError(
             f"{len(without)} of {len(structures)} frames have no group ({without[0]}, for one), so nothing says which "
-            "belong together. Give each frame a 'group', or choose split: {by: composition}, {by: block} for one "
-            "trajectory, or {by: frame} for frames that are independent."
+            "belong together. Give each frame a 'group', or choose split.by: composition, block for one trajectory, or "
+            "frame for frames that are independent (for a fine-tuning, data.split.by=frame)."
         )
     return [str(one.group) for one in structures]
 
@@ -177,7 +177,8 @@ def _one_group(count: int, by: SplitBy, name: str | None) -> str:
         return f"{count} frame(s): expected at least 2, one to train on and one to validate with."
     return (
         f"all {count} frames are one {by} ({name}), so none can be held out. "
-        "Choose split: {by: block} for one trajectory, or {by: frame} for frames that are independent."
+        "Choose split.by: block for one trajectory, or frame for frames that are independent (for a fine-tuning, "
+        "data.split.by=frame)."
     )
 
 
