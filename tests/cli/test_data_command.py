@@ -68,7 +68,35 @@ def test_a_disagreement_is_shown_with_its_fix_and_the_exit_code(file):
     result = run(file, "--model", "chgnet-0.3.0", "--stress-unit", "GPa")
     assert result.exit_code == 1
     assert "stress unit and sign: disagrees" in result.output
-    assert "Set data: {stress_unit: eV/A^3}" in result.output
+    assert "Set data.stress_unit=eV/A^3" in result.output
+
+
+def test_energies_of_two_settings_and_structures_at_rest_are_told(file):
+    frames = read(file, ":")
+    for k, atoms in enumerate(frames):
+        calculated = atoms.calc.results
+        energy, forces = calculated["energy"] + 0.3 * len(atoms) * (k > 2), calculated["forces"] / 1000
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+    write(file, frames)
+    output = run(file, "--model", "chgnet-0.3.0").output
+    assert "No force is above 0.1 eV/Å" in output
+    assert "3 of 6 frames (frame 1 (line 1), for one) are below the others" in output
+
+
+def test_the_order_of_stresses_that_is_named_is_an_option(file):
+    frames = read(file, ":")
+    for atoms in frames:
+        stress = atoms.get_stress()
+        atoms.info["REF_stress"] = stress[[0, 1, 2, 5, 3, 4]]
+        atoms.calc = SinglePointCalculator(atoms, energy=atoms.get_potential_energy(), forces=atoms.get_forces())
+    write(file, frames)
+    order = "xx yy zz xy yz zx"
+    result = run(file, "--model", "chgnet-0.3.0")
+    assert result.exit_code == 1
+    assert f"Set data.stress_order='{order}'" in result.output
+    result = run(file, "--model", "chgnet-0.3.0", "--stress-order", order)
+    assert result.exit_code == 0
+    assert "stress order: agrees" in result.output
 
 
 def test_json(file):

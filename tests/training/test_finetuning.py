@@ -357,6 +357,17 @@ def test_calculations_that_went_wrong_are_told(frames, tmp_path):
     assert f"Forces above 50 eV/Å in 1 of {len(found)} frames (frame 3 (line " in note
 
 
+def test_energies_of_two_settings_are_told(frames, tmp_path):
+    found = read(frames["train"], ":")
+    for wrong in found[::3]:
+        calculated = wrong.calc.results
+        wrong.calc = SinglePointCalculator(wrong, **calculated | {"energy": calculated["energy"] + 0.8})
+    write(tmp_path / "mixed.extxyz", found)
+    note = plan(recipe(frames | {"train": str(tmp_path / "mixed.extxyz")}), device="cpu").note
+    assert "The energies are two sets, 3" in note
+    assert f"5 of {len(found)} frames (frame 1 (line 1), for one) are above the others" in note
+
+
 def test_frames_that_validate_and_train_are_told(frames):
     twice = frames | {"validation": frames["train"]}
     count = len(read(frames["train"], ":"))
@@ -563,9 +574,9 @@ def _unknown_element(atoms):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_per_atom, "set data: {energy: per-atom}"),
-        (_kbar, "Set data: {stress_unit: kbar}"),
-        (_flipped, "Set data: {stress_sign: compression-positive}"),
+        (_per_atom, "set data.energy=per-atom"),
+        (_kbar, "Set data.stress_unit=kbar"),
+        (_flipped, "Set data.stress_sign=compression-positive"),
         (_without_forces, "has no forces"),
         (_not_a_number, "forces"),
         (_unknown_element, "holds Po, which chgnet-0.3.0 does not know"),
@@ -582,7 +593,7 @@ def test_wrong_data_is_refused_with_what_fixes_it(loaded, tmp_path, change, said
 @pytest.mark.parametrize("name", ["validation", "test"])
 def test_units_are_checked_in_every_file(frames, loaded, tmp_path, name):
     data = wrong_labels(tmp_path / "wrong.extxyz", loaded("chgnet-0.2.0"), _kbar)
-    with pytest.raises(InputError, match=r"wrong\.extxyz: stresses are .*stress_unit: kbar"):
+    with pytest.raises(InputError, match=r"wrong\.extxyz: stresses are .*stress_unit=kbar"):
         finetune(recipe(frames, data={name: data["train"]}), tmp_path / "run", device="cpu")
 
 

@@ -113,6 +113,8 @@ def _print(found: Inspection) -> None:
     _list(console, "Left out", list(found.left_out))
     _list(console, "Force above 50 eV/Å", [f"{place}: {force:.1f} eV/Å" for place, force in found.outliers])
     _list(console, "Duplicates", [" = ".join(places) for places in found.duplicates])
+    if found.at_rest:
+        console.print(found.at_rest, markup=False, highlight=False, soft_wrap=True)
     if found.model is not None:
         _print_model(console, found.model)
 
@@ -180,6 +182,8 @@ def _print_model(console: Console, model: ModelDistance) -> None:
         text = f"{finding.check}: [{colours[finding.verdict]}]{finding.verdict}[/]: "
         console.print(text, end="")
         console.print(f"{finding.seen}. {finding.fix}".rstrip(), markup=False, highlight=False, soft_wrap=True)
+    if model.two_sets_of_energies:
+        console.print(model.two_sets_of_energies, markup=False, highlight=False, soft_wrap=True)
 
 
 def _list(console: Console, title: str, lines: list[str]) -> None:

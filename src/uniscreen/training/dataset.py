@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from uniscreen.errors import InputError
 from uniscreen.structures.labels import read_labelled
 from uniscreen.training.data_checks import check_data, require_agreement
-from uniscreen.training.inspection import LARGE_FORCE
+from uniscreen.training.oddities import all_at_rest, large_forces, two_sets_of_energies
 from uniscreen.training.predictions import Predictions, predict
 from uniscreen.training.splits import Split, k_folds, split, training_order, unlike_the_others
 
@@ -88,11 +86,9 @@ class TrainingData:
                 f"{self.n_test_known} of {len(self.test)} test frames are also among those that train or validate: "
                 "errors there say nothing of new structures."
             )
-        if large := [one.place for one in self.known.labels if np.abs(one.forces).max() > LARGE_FORCE]:
-            found.append(
-                f"Forces above {LARGE_FORCE:g} eV/Å in {len(large)} of {len(self.known)} frames ({large[0]}, for one): "
-                "did these calculations end well? 'uniscreen data inspect' lists them."
-            )
+        labels = self.known.labels
+        odd = large_forces(labels), all_at_rest(labels), two_sets_of_energies(labels, self.known.pretrained)
+        found += filter(None, odd)
         if self.n_validation_known:
             found.append(
                 f"{self.n_validation_known} of {len(self.splits[0].validation)} frames that validate are also among "

@@ -11,6 +11,7 @@ import numpy as np
 from uniscreen.errors import InputError
 from uniscreen.training.data_checks import Finding, check_data
 from uniscreen.training.errors import Errors
+from uniscreen.training.oddities import LARGE_FORCE, all_at_rest, largest_force, two_sets_of_energies
 from uniscreen.training.predictions import predict
 from uniscreen.training.reference_energies import fit_shifts, total_shift
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from uniscreen.potentials.base import Potential
     from uniscreen.structures.labels import LabelledData, LabelledStructure
-
-LARGE_FORCE = 50.0
-"""eV/Å: larger forces are of atoms that overlap, or of a calculation that went wrong."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,15 @@ class ModelDistance:
     farthest: tuple[tuple[str, float], ...]
     refused: tuple[str, ...]
     findings: tuple[Finding, ...]
+    two_sets_of_energies: str
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Counts, ranges and oddities of a set of labels; places are those in the file."""
+    """Counts, ranges and oddities of a set of labels; places are those in the file.
+
+    ``at_rest`` says so where all structures are relaxed ones.
+    """
 
     name: str
     sha256: str
@@ -93,6 +95,7 @@ class Inspection:
     left_out: tuple[str, ...]
     outliers: tuple[tuple[str, float], ...]
     duplicates: tuple[tuple[str, ...], ...]
+    at_rest: str
     model: ModelDistance | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,7 +106,7 @@ class Inspection:
 def inspect_data(data: LabelledData, potential: Potential | None = None) -> Inspection:
     """Look at labelled structures, and compare them with a potential where one is given."""
     found = data.structures
-    forces = np.array([_largest(one.forces) for one in found])
+    forces = np.array([largest_force(one.forces) for one in found])
     periodic = [one for one in found if one.atoms.pbc.all()]
     stresses = np.array([np.trace(one.stress) for one in found if one.stress is not None])
     errors, model = _distance(data, potential) if potential is not None else ({}, None)
@@ -126,6 +129,7 @@ def inspect_data(data: LabelledData, potential: Potential | None = None) -> Insp
         left_out=data.left_out,
         outliers=tuple((found[k].place, float(forces[k])) for k in np.flatnonzero(forces > LARGE_FORCE)),
         duplicates=find_duplicates(found),
+        at_rest=all_at_rest(found),
         model=model,
     )
 
@@ -168,6 +172,7 @@ def _distance(data: LabelledData, potential: Potential) -> tuple[dict[int, tuple
         farthest=tuple((pairs[k][0].place, float(rms[k])) for k in np.argsort(-rms)[:5]),
         refused=refused,
         findings=tuple(check_data(data, predictions)),
+        two_sets_of_energies=two_sets_of_energies([label for label, _ in pairs], [result for _, result in pairs]),
     )
     by_frame = {
         place: (float(energy[k]), float(np.mean(np.abs(force[k])))) for k, place in enumerate(predictions.results)
@@ -198,8 +203,3 @@ def _groups(
             )
         )
     return tuple(summaries)
-
-
-def _largest(forces: Any) -> float:
-    """The largest force on an atom, eV/Å."""
-    return float(np.linalg.norm(forces, axis=1).max())
