@@ -78,6 +78,10 @@ def test_strategies_are_told_apart_by_kind(recipe_file, text, strategy):
         ("loss={energy: 0, forces: 0, stress: 0}", "loss: all weights are 0"),
         ("data.split.validation=1", "data.split.validation: Input should be less than 1 (given: 1)"),
         ("data.stress_unit=bar", "data.stress_unit"),
+        ("ensemble=3", "ensemble is a section. Give one of its keys: ensemble.members (given: 3)"),
+        ("checks=false", "checks is a section. Give one of its keys: checks.run, checks.md_ps (given: False)"),
+        ("data.split=frame", "data.split is a section. Give one of its keys: data.split.by, data.split.validation"),
+        ("strategy=lora", "strategy is a section. Give one of its keys: strategy.kind, strategy.blocks"),
         ("ensemble.members=0", "ensemble.members"),
         ("model=", "model"),
         ("nothing", "expected key=value"),
@@ -143,6 +147,15 @@ def test_folds_leave_no_frame_to_train_on_in_the_end(recipe_file):
 def test_a_file_that_is_no_recipe(recipe_file, text, said):
     with pytest.raises(InputError, match=said):
         read_recipe(recipe_file(text))
+
+
+def test_labelled_structures_are_no_recipe(tmp_path):
+    for name in ("mine.extxyz", "vasprun.xml.gz", "OUTCAR"):
+        (tmp_path / name).write_text("8\n", encoding="utf-8")
+        with pytest.raises(InputError, match=f"{name} is no recipe but labelled .* finetune chgnet-quick --train"):
+            find_recipe(tmp_path / name)
+    with pytest.raises(InputError, match="is no recipe but a folder"):
+        find_recipe(tmp_path)
 
 
 def test_a_recipe_that_does_not_ship_is_named(tmp_path):

@@ -69,6 +69,9 @@ def _problem(problem: dict[str, Any]) -> str:
     if problem["type"].startswith("union_tag"):
         return f"{where}: expected kind: full, blocks, lora, delta or scratch, with the keys that it has"
     given = problem["input"]
+    if problem["type"] in {"model_type", "model_attributes_type"} and place:
+        keys = _siblings([*place, ""])
+        return f"{where} is a section. Give one of its keys: {keys} (given: {given})"
     shown = "" if isinstance(given, (dict, list, BaseModel)) else f" (given: {given})"
     return f"{where}: {str(problem['msg']).removeprefix('Value error, ')}{shown}"
 

@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 
 from uniscreen.errors import InputError
+from uniscreen.structures.labels import holds_labels
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -22,13 +23,18 @@ def find_recipe(name: Path) -> Path:
     """A recipe's file, by its path or by the name of one that ships.
 
     Raises:
-        InputError: neither is there.
+        InputError: neither is there, or it is the data that is to be trained on.
     """
     shipped = shipped_recipes()
-    if name.is_file():
+    if name.is_file() and (name.suffix == ".json" or not holds_labels(name)):
         return name
     if str(name) in shipped:
         return shipped[str(name)]
+    if name.exists() and holds_labels(name):
+        what = "a folder" if name.is_dir() else "labelled structures"
+        raise InputError(
+            f"{name} is no recipe but {what}. The recipe comes first: uniscreen finetune chgnet-quick --train {name}"
+        )
     close = difflib.get_close_matches(name.stem, list(shipped), n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise InputError(f"There is no recipe {name}, and none of that name ships ({', '.join(shipped)}).{hint}")

@@ -5,7 +5,7 @@
 """
 
 from uniscreen.structures.labels.labelled import LabelConventions, LabelledStructure
-from uniscreen.structures.labels.readers import LabelledData, read_labelled
+from uniscreen.structures.labels.readers import LabelledData, holds_labels, read_labelled
 from uniscreen.structures.labels.writing import labelled_extxyz
 
-__all__ = ["LabelConventions", "LabelledData", "LabelledStructure", "labelled_extxyz", "read_labelled"]
+__all__ = ["LabelConventions", "LabelledData", "LabelledStructure", "holds_labels", "labelled_extxyz", "read_labelled"]

@@ -164,6 +164,11 @@ def _read(
     return structures, left_out, used
 
 
+def holds_labels(path: Path) -> bool:
+    """Whether a path is read as labelled structures, by its name; a folder always is."""
+    return path.is_dir() or _reader(path.name) is not None
+
+
 def _reader(name: str) -> Reader | None:
     """The reader of a file of this name: contents are never sniffed."""
     base = Path(without_gz(name)).name
