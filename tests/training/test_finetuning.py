@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -343,6 +344,11 @@ def test_a_run_replaces_no_files_of_others(frames, tmp_path):
     with pytest.raises(InputError, match=r"holds recipe.yaml, but no fine-tuning, and a run there would replace it"):
         finetune(recipe(frames), tmp_path, device="cpu")
     assert (tmp_path / "recipe.yaml").read_text(encoding="utf-8") == "model: chgnet-0.3.0  # mine\n"
+
+
+def test_a_file_is_no_folder_for_a_run(frames):
+    with pytest.raises(InputError, match=r"train\.extxyz is a file; expected a folder"):
+        finetune(recipe(frames), Path(frames["train"]), device="cpu")
 
 
 def test_calculations_that_went_wrong_are_told(frames, tmp_path):

@@ -130,14 +130,16 @@ def finetune(
     member, and ``on_check`` of every check of the trained potential that begins.
 
     Raises:
-        InputError: what ``prepare`` raises, ``out`` is the model that is trained, or it holds other files of the names
-            that a run writes.
+        InputError: what ``prepare`` raises, ``out`` is a file or the model that is trained, or it holds other files of
+            the names that a run writes.
         ResumeError: ``out`` holds a run of another recipe or other data.
     """
     out = out if out is not None else usual_folder(recipe)
     model = Path(recipe.model).resolve()
     if model == out.resolve() or model.is_relative_to(out.resolve() / outputs.MEMBERS):
         raise InputError(f"{out} is the model that is trained further, and would be replaced. Give another --out.")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; expected a folder for the run. Give another --out.")
     prepared = prepare(recipe, device=device, trust_model_file=trust_model_file)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock", out):
