@@ -80,5 +80,5 @@ def test_an_output_that_is_a_file_is_one_line(train, tmp_path):
     out.touch()
     run = invoke("chgnet-quick", "--train", train, "-o", out)
     assert run.exit_code == 2
-    assert f"Error: {out}: File exists." in run.output
+    assert f"Error: {out} is a file; expected a folder" in run.output
     assert run.exception is None or isinstance(run.exception, SystemExit)

@@ -104,8 +104,15 @@ def test_wrong_energies_are_exit_code_one(file, tmp_path, loaded):
     path = tmp_path / "shifted.extxyz"
     write(path, frames)
     options = ("chgnet-0.3.0", "--data", path, "--md-ps", 0.1)
-    assert run(*options).exit_code == 0
-    assert run(*options, "--strict").exit_code == 1
+    result = run(*options)
+    assert result.exit_code == 0
+    assert "(fail)" in result.stdout
+    assert "; not counted: energy error, strict" in result.stdout
+    result = run(*options, "--strict")
+    assert result.exit_code == 1
+    assert "(fail)" not in result.stdout
+    assert "not counted" not in result.stdout
+    assert "docs/validation.md says" in result.stdout
     assert run(*options, "--energy", "per-atom").exit_code == 1
 
 

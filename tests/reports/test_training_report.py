@@ -251,7 +251,7 @@ def test_test_frames_that_were_trained_on_are_told(run, page, change):
     assert "3 test frames that took no part in training" in page.text
     change(n_test_known=2)
     text = Page(write_training_report(run)).text
-    assert "3 test frames of which 2 are also among those that train or validate" in text
+    assert "3 test frames, of which 2 are also among those that train or validate, training" in text
     assert "took no part" not in text
 
 
@@ -376,10 +376,10 @@ def test_without_test_frames_the_validation_is_not_called_unseen(run, change):
             one["stress_mae_GPa"] = one["force_slope"] = None
     change(errors=errors, reference_energy_shifts_eV_per_atom={})
     page = Page(write_training_report(run))
-    assert "validation frames that chose the epoch, so that new ones do worse, training" in page.text
+    assert "validation frames (they chose the epoch: errors of new structures are larger), training" in page.text
     change(epochs_on_all_frames=[3])
     told = Page(write_training_report(run)).text
-    assert "validation frames predicted before they were trained on as well, training" in told
+    assert "validation frames (predicted by a first training that held them out), training" in told
     assert page.column("errors", "Stress MAE, GPa") == ["–"] * 6  # noqa: RUF001
     assert "test" not in {row[0] for row in page.rows("worst-energies")}
     assert "The test frames" not in page.text
@@ -434,3 +434,34 @@ def test_files_that_are_missing_or_not_what_they_should_be(run, name):
     (run / name).unlink()
     with pytest.raises(InputError, match=f"{name}.*Expected the folder of a 'uniscreen finetune' that is done"):
         write_training_report(run)
+
+
+def test_a_failed_check_stands_out_and_one_that_does_not_count_does_not(run, change):
+    check = {"name": "energy error", "value": 4.0, "unit": "meV/atom", "limit": "< 10", "status": "pass", "detail": ""}
+    strict = {**check, "name": "energy error, strict", "limit": "< 1", "status": "fail", "required": False}
+    change(checks=[check, strict])
+    page = Page(write_training_report(run))
+    assert "No failure in 1 check." in page.text
+    assert page.rows("checks")[1][4] == "(fail)"
+    assert "(fail): a stricter limit" in page.text
+    assert "unsafe" not in verdicts(page)
+    failed = {**check, "status": "fail"}
+    change(checks=[failed, {**failed, "name": "energy error, worst group"}, strict])
+    page = Page(write_training_report(run))
+    assert "2 of 2 checks failed: energy error; energy error, worst group." in page.text
+    assert "unsafe" in verdicts(page)
+
+
+def test_what_to_know_of_the_run_is_at_the_top(run, change):
+    change(note="")
+    assert "remark" not in verdicts(Page(write_training_report(run)))
+    change(note="3 of 6 test frames are also among those that train.")
+    page = Page(write_training_report(run))
+    assert "remark" in verdicts(page)
+    assert page.text.count("3 of 6 test frames are also") == 1
+    assert page.text.index("3 of 6 test frames are also") < page.text.index("Errors before and after")
+
+
+def verdicts(page):
+    """The classes of the boxes at the top."""
+    return " ".join(attributes["class"] for tag, attributes in page.elements if tag == "p" and "class" in attributes)

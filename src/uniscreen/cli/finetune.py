@@ -130,7 +130,7 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
         print_checks(summary["checks"])
     for reason in summary["left_out"]:
         console.print(f"Left out: {reason}", markup=False, highlight=False, soft_wrap=True)
-    lines = [f"{summary['seconds']:.0f} s of training; {'; '.join(summary['stopped'])}"]
+    lines = [f"{summary['seconds']:.0f} s of training; {'; '.join(dict.fromkeys(summary['stopped']))}"]
     if any(summary["epochs_on_all_frames"]):
         lines.append(
             "Then, from the beginning, on all frames, those of validation too. Their errors above are from before that."

@@ -103,7 +103,7 @@ def validate(
         found = {"model": model, "n_trained_on": n_known, "checks": [check.as_dict() for check in checks]}
         click.echo(json.dumps(found, indent=2))
     else:
-        print_checks([check.as_dict() for check in checks])
+        print_checks([check.as_dict() for check in checks], strict=strict)
     if not is_safe(checks, strict=strict):
         context.exit(1)
 

@@ -62,7 +62,5 @@ def _frames(results: TrainingResults) -> str:
             "The validation frames chose the epoch whose weights are kept, so their error is a little too small; that "
             "of the training frames is more so."
         )
-    if results.summary["note"]:
-        sentences.append(results.summary["note"])
     sentences.append("If frames of one trajectory are on both sides, the errors are those of frames already known.")
     return " ".join(sentences)

@@ -10,7 +10,7 @@ from uniscreen.reports import training_tables
 from uniscreen.reports.learning_curves import learning_curves
 from uniscreen.reports.page import flat, write_page
 from uniscreen.reports.parity import energy_parity, force_parity, magnitude_figure
-from uniscreen.reports.text import listed, number, plural
+from uniscreen.reports.text import number, plural
 from uniscreen.reports.training_breakdown import breakdown, worst_frames
 from uniscreen.reports.training_notes import training_notes
 from uniscreen.reports.training_results import SETS, TrainingResults
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 _TEMPLATE = "training.html.j2"
 _ROLE = {
-    "test": "that took no part in training",
-    "validation": "that chose the epoch, so that new ones do worse",
-    "train": "of the training itself, so that new ones do worse",
+    "test": " that took no part in training",
+    "validation": " (they chose the epoch: errors of new structures are larger)",
+    "train": " (those of the training itself: errors of new structures are larger)",
 }
-_HELD_OUT = "predicted before they were trained on as well"
+_HELD_OUT = " (predicted by a first training that held them out)"
+_HELD_OUT_IN_FOLDS = " (each predicted by the member that held it out)"
 
 
 class Tile(NamedTuple):
@@ -54,9 +55,11 @@ def write_training_report(folder: Path) -> Path:
 def verdict(results: TrainingResults) -> str:
     """One sentence: how the errors changed on the frames that say most of new structures."""
     name = results.sets[0]
-    role = _HELD_OUT if name == "validation" and (results.refitted or results.has_folds) else _ROLE[name]
+    role = _ROLE[name]
+    if name == "validation" and (results.refitted or results.has_folds):
+        role = _HELD_OUT_IN_FOLDS if results.has_folds else _HELD_OUT
     if name == "test" and results.summary["n_test_known"]:
-        role = f"of which {results.summary['n_test_known']} are also among those that train or validate"
+        role = f", of which {results.summary['n_test_known']} are also among those that train or validate"
     before, moved, after = (results.errors(name, stage) for stage in ("pretrained", "rereferenced", "trained"))
     energy = _change(moved["energy_mae_meV_per_atom"], after["energy_mae_meV_per_atom"], 1, " (re-referenced)")
     force = _change(before["force_mae_meV_per_A"], after["force_mae_meV_per_A"], 0, "")
@@ -65,7 +68,7 @@ def verdict(results: TrainingResults) -> str:
         "" if any(best) else " No epoch was better than epoch 0: the weights are those that training began with."
     )
     return (
-        f"On {plural(after['frames'], f'{SETS[name]} frame')} {role}, training "
+        f"On {plural(after['frames'], f'{SETS[name]} frame')}{role}, training "
         f"{energy.format('energy')} meV/atom and {force.format('force')} meV/Å.{untrained}"
     )
 
@@ -76,12 +79,18 @@ def checks_verdict(results: TrainingResults) -> str:
     if not checks:
         return ""
     counting = [check for check in checks if check.get("required", True)]
-    failed = [str(check["name"]) for check in counting if check["status"] == "fail"]
+    failed = failed_checks(results)
     n_not_run = sum(check["status"] == "not run" for check in counting)
     n_run = len(counting) - n_not_run
-    said = f"{len(failed)} of {plural(n_run, 'check')} failed: {listed(failed, 6)}" if failed else ""
+    said = f"{len(failed)} of {plural(n_run, 'check')} failed: {'; '.join(failed)}" if failed else ""
     passed = said or f"No failure in {plural(n_run, 'check')}"
-    return f"{passed}{f'; {n_not_run} could not be run' if n_not_run else ''}."
+    return f"{passed}{f'. {n_not_run} could not be run' if n_not_run else ''}."
+
+
+def failed_checks(results: TrainingResults) -> list[str]:
+    """The names of the checks that fail, but for those that do not count."""
+    checks = results.summary["checks"]
+    return [str(check["name"]) for check in checks if check["status"] == "fail" and check.get("required", True)]
 
 
 def _write(path: Path, results: TrainingResults) -> None:
@@ -95,6 +104,7 @@ def _write(path: Path, results: TrainingResults) -> None:
         strategy=_strategy(results.summary["strategy"]),
         verdict=verdict(results),
         checks_verdict=checks_verdict(results),
+        unsafe=bool(failed_checks(results)),
         tiles=list(_tiles(results, first)),
         errors=training_tables.error_table(results),
         checks=training_tables.checks_table(results),

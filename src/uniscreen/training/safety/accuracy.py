@@ -79,7 +79,7 @@ def slope(subject: Subject) -> tuple[Measurement]:
         raise NotRun(f"the reference forces are {size:.1e} eV/Å (root mean square), too small for a slope")
     value = _errors(subject).force_slope
     assert value is not None  # there are forces
-    return (Measurement(value, "too soft" if value < 1 else "too stiff" if value > 1 else "exact"),)
+    return (Measurement(value, "softer than the reference" if value < 1 else "stiffer than the reference"),)
 
 
 def _errors(subject: Subject) -> Errors:
