@@ -63,7 +63,7 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(train, tmp_path, m
     [
         (("chgnet-quik",), "Did you mean chgnet-quick?"),
         (("chgnet-quick", "optimiser.epoch=3"), "Did you mean optimiser.epochs?"),
-        (("chgnet-quick", "--train", "nowhere.extxyz"), "nowhere.extxyz does not exist"),
+        (("chgnet-quick", "--train", "nowhere.extxyz"), "data.train is nowhere.extxyz, which does not exist"),
         (("chgnet-quick", "model=nothing"), "Unknown model 'nothing'"),
     ],
     ids=["recipe", "key", "file", "model"],

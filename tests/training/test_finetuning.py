@@ -619,8 +619,8 @@ def test_a_frame_with_atoms_in_one_place_is_left_out(loaded, tmp_path):
     [
         ({"train": None}, "names no training data"),
         ({"n_train": 99}, "has 15 frames"),
-        ({"train": "nowhere.extxyz"}, "does not exist"),
-        ({"test": "nowhere.extxyz"}, "does not exist"),
+        ({"train": "nowhere.extxyz"}, "data.train is nowhere.extxyz, which does not exist. Give yours with --train"),
+        ({"test": "nowhere.extxyz"}, "data.test is nowhere.extxyz, which does not exist. Give yours with --test"),
     ],
     ids=["none", "too few", "no file", "no test file"],
 )

@@ -89,5 +89,5 @@ def validate(file: Path, settings: tuple[str, ...]) -> None:
     found = read_recipe(path, settings)
     for key, data in found.files().items():
         if not data.exists():
-            raise InputError(f"{path}: {key} is {data}, which does not exist.")
+            raise InputError(f"{path}: {key} is {data}, which does not exist. Give yours: {key}=FILE.")
     click.echo(f"{path} is a valid recipe.")

@@ -107,6 +107,10 @@ def read_data(section: DataSection, potential: Potential) -> TrainingData:
     if section.train is None:
         raise InputError("The recipe names no training data. Give data.train in it, or --train FILE.")
     files = {"train": section.train, "validation": section.validation, "test": section.test}
+    for name, path in files.items():
+        if path is not None and not path.exists():
+            advice = f"Give yours with --{name} FILE, or in the recipe."
+            raise InputError(f"data.{name} is {path}, which does not exist. {advice}")
     read = {name: read_labelled(path, section.conventions) for name, path in files.items() if path is not None}
     read["train"].require_named()
     left_out: list[str] = []
