@@ -1,4 +1,4 @@
-"""Read a CIF: pymatgen for the syntax and the symmetry operations, the atoms ourselves.
+"""Read a CIF: pymatgen for the syntax, symmetry and atoms ourselves.
 
 pymatgen's own structure building merges atoms at one place, drops rows whose label it cannot read, replaces
 an unknown space group by P1 and turns ``?`` into 0. A screening must not compute another crystal than the one
@@ -9,26 +9,26 @@ check of the screening that reports them.
 from __future__ import annotations
 
 import re
-from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from uniscreen.errors import InvalidStructureError, TooLargeError
+from uniscreen.structures.cif_symmetry import check_fits_cell, cif_operations
 from uniscreen.structures.crystal import atomic_number, check_count, crystal, finite_array
 from uniscreen.structures.guard import describe, shorten
-from uniscreen.structures.symmetry import spglib_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from ase import Atoms
     from numpy.typing import NDArray
+    from pymatgen.io.cif import CifParser
 
     from uniscreen.structures.candidate import ReadLimits
 
-    Block = Mapping[str, Any]
+    Block = Mapping[str, list[str]]
 
 MAX_WORDS = 1_000_000
 """Words of a CIF outside long texts; the parser takes some 300 bytes for each; real files have thousands."""
@@ -42,23 +42,9 @@ SAME_PLACE = 0.01
 THIRDS_TOLERANCE = 1e-4
 """Fractional; where symmetry acts, a coordinate this near to 1/3 or 2/3 is taken for it (0.3333)."""
 
-MAX_OPERATIONS = 1000
-"""The 230 space groups have at most 192 in a conventional cell."""
 
-CELL_MISMATCH = 0.01
-"""Relative change that a symmetry operation may make to the cell's metric, for rounded lengths and angles."""
-
-TWO_ORIGINS = frozenset(
-    (48, 50, 59, 68, 70, 85, 86, 88, 125, 126, 129, 130, 133, 134, 137, 138, 141, 142, 201, 203, 222, 224, 227, 228)
-)
-"""Space groups for which the International Tables have two choices of the origin."""
-
-GROUP_KEYS = re.compile(r"_(symmetry_|)space_group_(name|IT_number)|_symmetry_Int_Tables_number", re.IGNORECASE)
-GROUP_NAME = re.compile(r"_(symmetry_|)space_group_name", re.IGNORECASE)
-N_SETTINGS = 530
-"""Settings of the 230 space groups, as Hall's symbols number them."""
-
-NO_SYMMETRY = {"p1", "1", "?", ".", ""}
+MAGNETIC = re.compile(r"_space_group_(symop_)?magn")
+"""Keys of a magnetic space group."""
 
 
 def parse_cif(text: str, limits: ReadLimits) -> Atoms:
@@ -70,27 +56,25 @@ def parse_cif(text: str, limits: ReadLimits) -> Atoms:
         TooLargeError: more rows of atoms, or more atoms after symmetry, than ``limits.max_atoms``.
 
     """
-    from pymatgen.io.cif import CifBlock, CifParser
+    from pymatgen.io.cif import CifParser
 
     short = _compact(text)
     try:
         parser = CifParser.from_str(short, frac_tolerance=0.0)
     except (ArithmeticError, LookupError, ValueError) as error:
         raise InvalidStructureError(f"is not a well-formed CIF ({shorten(describe(error), 100)}).") from error
-    block = _only_structure(parser.as_dict())
-    labels = _column(block, "_atom_site_label")
+    blocks = parser.as_dict()
+    name, block = _only_structure({name: _values(block) for name, block in blocks.items()})
+    labels = block["_atom_site_label"]
     check_count(len(labels), limits)
     numbers = _elements(block, labels)
     _check_occupied(block, labels)
     fractional = _fractional(block, labels)
     cell = _cell(block)
-    cif_block = CifBlock(dict(block), [], "structure")
-    magnetic = parser.feature_flags["magcif"]
-    operations = parser.get_magsymops(cif_block) if magnetic else parser.get_symops(cif_block)
-    _check_operations(block, operations, lambda name: len(parser.get_symops(CifBlock(dict(name), [], ""))) > 1)
-    rotations = finite_array([op.rotation_matrix for op in operations], (len(operations), 3, 3), "symmetry operations")
-    shifts = finite_array([op.translation_vector for op in operations], (len(operations), 3), "translations")
-    _check_symmetry_fits(rotations, cell)
+    if any(MAGNETIC.match(key) for key in block):
+        rotations, shifts = _magnetic_operations(parser, blocks[name], cell)
+    else:
+        rotations, shifts = cif_operations(block, cell)
     numbers, fractional = _expand(numbers, fractional, rotations, shifts, cell, limits)
     return crystal(numbers, fractional @ cell, cell)
 
@@ -114,26 +98,31 @@ def _compact(text: str) -> str:
     return short
 
 
-def _only_structure(blocks: Mapping[str, Block]) -> Block:
+def _values(block: Mapping[str, Any]) -> Block:
+    """Return the values by key, as lists: one where the key stands outside a loop.
+
+    Keys are alike in upper and lower case, and with the points of newer dictionaries (``_cell.length_a``).
+    """
+    return {
+        key.lower().replace(".", "_"): [value] if isinstance(value, str) else [str(v) for v in value]
+        for key, value in block.items()
+    }
+
+
+def _only_structure(blocks: Mapping[str, Block]) -> tuple[str, Block]:
     found = {name: block for name, block in blocks.items() if "_atom_site_label" in block}
     if not found:
         raise InvalidStructureError("the CIF holds no atoms: there is no _atom_site_label.")
     if len(found) > 1:
         names = shorten(", ".join(f"data_{name}" for name in found), 80)
         raise InvalidStructureError(f"the CIF holds {len(found)} structures ({names}). Put each into its own file.")
-    (block,) = found.values()
-    hydrogens = _column(block, "_atom_site_attached_hydrogens")
+    ((name, block),) = found.items()
+    hydrogens = block.get("_atom_site_attached_hydrogens", [])
     if any(h not in ("0", ".", "?") for h in hydrogens):
         raise InvalidStructureError(
             "the CIF attaches hydrogen atoms without positions (_atom_site_attached_hydrogens). Add the atoms."
         )
-    return block
-
-
-def _column(block: Block, key: str) -> list[str]:
-    """Return the values of a key as a list: a key outside a loop has one."""
-    value = block.get(key, [])
-    return [value] if isinstance(value, str) else [str(v) for v in value]
+    return name, block
 
 
 def _number(text: str, what: str) -> float:
@@ -150,9 +139,9 @@ def _cell(block: Block) -> NDArray[np.float64]:
     from ase.cell import Cell
 
     keys = [f"_cell_length_{k}" for k in "abc"] + [f"_cell_angle_{k}" for k in ("alpha", "beta", "gamma")]
-    if missing := [key for key in keys if not _column(block, key)]:
+    if missing := [key for key in keys if not block.get(key)]:
         raise InvalidStructureError(f"has no lattice, so it is not a periodic crystal: the CIF lacks {missing[0]}.")
-    parameters = [_number(_column(block, key)[0], key) for key in keys]
+    parameters = [_number(block[key][0], key) for key in keys]
     if not min(parameters[:3]) > 0.0:
         raise InvalidStructureError(f"a cell length is {min(parameters[:3]):g} Å; expected more than 0.")
     angles = sorted(parameters[3:])
@@ -163,8 +152,8 @@ def _cell(block: Block) -> NDArray[np.float64]:
 
 
 def _elements(block: Block, labels: list[str]) -> NDArray[np.int64]:
-    symbols = _column(block, "_atom_site_type_symbol")
-    if symbols and len(symbols) == len(labels):
+    symbols = block.get("_atom_site_type_symbol", [])
+    if len(symbols) == len(labels):
         return np.array([_element_of_symbol(symbol) for symbol in symbols])
     return np.array([_element_of_label(label) for label in labels])
 
@@ -191,7 +180,7 @@ def _element_of_label(label: str) -> int:
 
 
 def _check_occupied(block: Block, labels: list[str]) -> None:
-    for label, text in zip(labels, _column(block, "_atom_site_occupancy"), strict=False):
+    for label, text in zip(labels, block.get("_atom_site_occupancy", []), strict=False):
         if text in ("?", "."):
             continue
         occupancy = _number(text, f"the occupancy of site {label}")
@@ -205,7 +194,7 @@ def _check_occupied(block: Block, labels: list[str]) -> None:
 def _fractional(block: Block, labels: list[str]) -> NDArray[np.float64]:
     columns = []
     for axis in "xyz":
-        values = _column(block, f"_atom_site_fract_{axis}")
+        values = block.get(f"_atom_site_fract_{axis}", [])
         if len(values) != len(labels):
             raise InvalidStructureError(
                 f"the CIF has {len(values)} values of _atom_site_fract_{axis} for {len(labels)} atoms."
@@ -215,80 +204,16 @@ def _fractional(block: Block, labels: list[str]) -> NDArray[np.float64]:
     return finite_array(columns, (3, len(labels)), "fractional coordinates").T
 
 
-def _check_operations(block: Block, operations: list[Any], knows: Callable[[Block], bool]) -> None:
-    """Refuse a file whose space group could not be turned into operations, or not into certain ones.
+def _magnetic_operations(
+    parser: CifParser, block: Mapping[str, Any], cell: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the operations of a magnetic space group, (m, 3, 3) and (m, 3), without time reversal."""
+    from pymatgen.io.cif import CifBlock
 
-    pymatgen takes an unknown group for P1, one of the origins where there are two, and for a name that it does not know
-    the usual setting of the number beside it; ``knows`` says whether it has operations for what a block names.
-    """
-    if len(operations) > MAX_OPERATIONS:
-        raise InvalidStructureError(
-            f"the CIF lists {len(operations):,} symmetry operations; expected at most {MAX_OPERATIONS:,}."
-        )
-    groups = [value for key in block if GROUP_KEYS.match(key) for value in _column(block, key)]
-    given = [g for g in groups if re.sub(r"\s", "", g).lower() not in NO_SYMMETRY]
-    listed = any("symop" in key or "equiv_pos_as_xyz" in key for key in block)
-    if given and not listed and len(operations) == 1:
-        raise InvalidStructureError(
-            f"space group {shorten(given[0], 40)!r} is not known. List the symmetry operations in the CIF."
-        )
-    name = {key: value for key, value in block.items() if GROUP_NAME.match(key)}
-    named = [value for key in name for value in _column(block, key)]
-    symmetric = [value for value in named if re.sub(r"\s", "", value).lower() not in NO_SYMMETRY]
-    if symmetric and not listed and not knows(name) and _has_other_settings(_group_number(operations), symmetric[0]):
-        raise InvalidStructureError(
-            f"space group {shorten(symmetric[0], 40)!r} is not known, and its number has several settings. List the "
-            "symmetry operations in the CIF."
-        )
-    if given and not listed and _group_number(operations) in TWO_ORIGINS:
-        raise InvalidStructureError(
-            f"space group {shorten(given[0], 40)!r} has two choices of the origin, and the CIF does not tell which one "
-            "its atoms are given with. List the symmetry operations in the CIF."
-        )
-
-
-def _group_number(operations: list[Any]) -> int:
-    import spglib
-
-    rotations = np.rint([op.rotation_matrix for op in operations]).astype(np.intc)
-    translations = [op.translation_vector for op in operations]
-    found = spglib_answer(spglib.get_spacegroup_type_from_symmetry, rotations, translations)
-    return 0 if found is None else int(found.number)
-
-
-def _has_other_settings(number: int, name: str) -> bool:
-    """Whether the space group of a number has settings besides the usual one, of which this is no name."""
-    names, only = _usual_setting(number)
-    return not only and _bare(name) not in names
-
-
-@cache
-def _usual_setting(number: int) -> tuple[frozenset[str], bool]:
-    """The names, short and full, of the usual setting of a space group, and whether it is the only one."""
-    import spglib
-
-    types = [spglib.get_spacegroup_type(hall) for hall in range(1, N_SETTINGS + 1)]
-    usual, *others = [kind for kind in types if kind is not None and kind.number == number] or [None]
-    if usual is None:
-        return frozenset(), False
-    names = (usual.international_short, usual.international_full, *usual.international.split("="))
-    return frozenset(map(_bare, names)), not others
-
-
-def _bare(name: str) -> str:
-    return re.sub(r"[\s_]", "", name).lower()
-
-
-def _check_symmetry_fits(rotations: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
-    """Check that every operation keeps lengths and angles: Rᵀ G R = G, with the metric G = A Aᵀ."""
-    metric = cell @ cell.T
-    moved = np.einsum("nji,jk,nkl->nil", rotations, metric, rotations)
-    scale = np.sqrt(np.outer(np.diag(metric), np.diag(metric)))
-    if (bad := np.abs(moved - metric) > CELL_MISMATCH * scale).any():
-        worst = int(np.argwhere(bad)[0][0])
-        raise InvalidStructureError(
-            f"symmetry operation {worst + 1} of the CIF does not fit its cell: another setting or a misprint."
-        )
+    operations = parser.get_magsymops(CifBlock(dict(block), [], "structure"))
+    rotations = finite_array([op.rotation_matrix for op in operations], (len(operations), 3, 3), "symmetry operations")
+    check_fits_cell(rotations, cell)
+    return rotations, finite_array([op.translation_vector for op in operations], (len(operations), 3), "translations")
 
 
 def _expand(
