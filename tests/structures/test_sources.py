@@ -160,6 +160,63 @@ def test_two_structures_in_one_file_are_no_candidate():
         TextSource(one + one.replace("data_x", "data_y"), "cif").load(LIMITS)
 
 
+@pytest.mark.parametrize("again", ["data_x", "data_X2", "# x"])
+def test_atoms_that_are_given_twice_are_no_candidate(again):
+    one = cif(["Na1 0 0 0"])
+    with pytest.raises(InvalidStructureError, match="holds 2 structures"):
+        TextSource(one + one.replace("data_x", again).replace("Na", "K"), "cif").load(LIMITS)
+
+
+def test_what_looks_like_ascii_is_read_as_it_looks():
+    """The parser drops what is not ASCII, such as the minus signs of a PDF file."""
+    rows = ["Na1 0 0 0", "Cl1 \N{MINUS SIGN}0.25\N{NO-BREAK SPACE}0\u20030.1"]
+    np.testing.assert_allclose(load_cif(rows).positions, [[0, 0, 0], [-1, 0, 0.4]], atol=1e-12)
+    group = "_symmetry_space_group_name_H-M 'F m \N{EN DASH}3 m'"
+    assert len(load_cif(["Na1 0 0 0"], extra=group)) == 4
+    with pytest.raises(InvalidStructureError, match=r"operation 'x,y,z\+\?' of the CIF cannot be read"):
+        load_cif(rows, extra="_symmetry_equiv_pos_as_xyz x,y,z+\N{VULGAR FRACTION ONE HALF}")
+
+
+@pytest.mark.parametrize("word", ["DATA_ LOOP_", "Data_ Loop_"])
+def test_the_words_of_a_cif_may_be_capitals(word):
+    data, loop = word.split()
+    text = cif(["Na1 0 0 0", "Cl1 0.5 0.5 0.5"]).replace("data_", data).replace("loop_", loop)
+    assert TextSource(text, "cif").load(LIMITS).get_chemical_formula() == "ClNa"
+
+
+@pytest.mark.parametrize("row", ["Na1 0 0", "Na1 0 0 0 1"])
+def test_a_loop_with_a_value_too_many_or_too_few(row):
+    with pytest.raises(InvalidStructureError, match="a loop has a value too many or too few"):
+        load_cif(["Cl1 0.5 0.5 0.5", row, "Cl2 0 0 0.5"])
+
+
+@pytest.mark.parametrize(
+    ("formula", "fits"),
+    [
+        ("Al2 O4 H", False),  # boehmite without its hydrogen
+        ("Al2O3", False),
+        ("Al O2.01", True),
+        ("Al8 O16", True),
+        ("Al (O H)2", True),  # no plain formula, as the next ones
+        ("?", True),
+        ("Al L2", True),
+        ("Al X2", True),
+        ("", True),
+    ],
+)
+def test_the_atoms_are_those_of_the_formula(formula, fits):
+    rows = ["Al1 0 0 0", "O1 0.5 0 0", "O2 0 0.5 0"]
+    if fits:
+        assert len(load_cif(rows, extra=f"_chemical_formula_sum '{formula}'")) == 3
+    else:
+        with pytest.raises(InvalidStructureError, match="atoms are AlO2 and its _chemical_formula_sum is 'Al2"):
+            load_cif(rows, extra=f"_chemical_formula_sum '{formula}'")
+
+
+def test_deuterium_is_hydrogen_in_the_formula_too():
+    assert len(load_cif(["D1 0 0 0", "H1 0 0 0.5", "O1 0.5 0 0"], extra="_chemical_formula_sum 'D1 H1 O1'")) == 3
+
+
 def test_symmetry_that_does_not_fit_the_cell():
     with pytest.raises(InvalidStructureError, match="does not fit its cell"):
         load_cif(["Na1 0 0 0"], extra="_symmetry_space_group_name_H-M 'F m -3 m'", gamma=80)
@@ -195,6 +252,9 @@ def test_two_rows_at_one_place_stay_two_atoms(symbols, extra):
         (["X1 X 0 0 0"], SYMBOL, "'X' is not a chemical element"),
         (["Qq1 0 0 0"], SYMBOL[:1] + SYMBOL[2:], "'Qq' is not a chemical element"),
         (["CO1 0 0 0"], SYMBOL[:1] + SYMBOL[2:], "may be C or Co"),
+        (["Mg/Fe1 0 0 0"], SYMBOL[:1] + SYMBOL[2:], "'Mg/Fe1' names no single element"),
+        (["Nb,Zr 0 0 0"], SYMBOL[:1] + SYMBOL[2:], "'Nb,Zr' names no single element"),
+        (["T1 0 0 0"], SYMBOL[:1] + SYMBOL[2:], "'T1' names no single element"),
         (["Fe1 Fe ? 0 0"], SYMBOL, r"fractional x of site Fe1 is '\?'"),
         (["Fe1 Fe nan 0 0"], SYMBOL, "not finite"),
     ],

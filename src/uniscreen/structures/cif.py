@@ -16,7 +16,7 @@ import numpy as np
 
 from uniscreen.errors import InvalidStructureError, TooLargeError
 from uniscreen.structures.cif_symmetry import check_fits_cell, cif_operations
-from uniscreen.structures.crystal import atomic_number, check_count, crystal, finite_array
+from uniscreen.structures.crystal import HYDROGEN_ISOTOPES, atomic_number, check_count, crystal, finite_array
 from uniscreen.structures.guard import describe, shorten
 
 if TYPE_CHECKING:
@@ -42,6 +42,18 @@ SAME_PLACE = 0.01
 THIRDS_TOLERANCE = 1e-4
 """Fractional; where symmetry acts, a coordinate this near to 1/3 or 2/3 is taken for it (0.3333)."""
 
+LIKE_ASCII = str.maketrans(
+    dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d", "-")
+    | dict.fromkeys("\u00a0\u2002\u2003\u2007\u2009\u202f", " ")
+    | dict.fromkeys("\u200b\u2060\ufeff", "")
+)
+"""Minus signs and blanks as PDF files and word processors have them; what is not ASCII is lost in the parser."""
+
+FORMULA_MISMATCH = 0.02
+"""Relative difference of an element's share from a rounded formula."""
+
+TEXTS = re.compile(r"^;.*?^;", re.MULTILINE | re.DOTALL)
+LABELS = re.compile(r"^\s*(?:loop_\s+)?_atom_site[_.]label\s", re.IGNORECASE | re.MULTILINE)
 
 MAGNETIC = re.compile(r"_space_group_(symop_)?magn")
 """Keys of a magnetic space group."""
@@ -62,9 +74,11 @@ def parse_cif(text: str, limits: ReadLimits) -> Atoms:
     try:
         parser = CifParser.from_str(short, frac_tolerance=0.0)
     except (ArithmeticError, LookupError, ValueError) as error:
+        if re.search(r"not a multiple|zip\(\)", str(error)):
+            raise InvalidStructureError("is not a well-formed CIF: a loop has a value too many or too few.") from error
         raise InvalidStructureError(f"is not a well-formed CIF ({shorten(describe(error), 100)}).") from error
     blocks = parser.as_dict()
-    name, block = _only_structure({name: _values(block) for name, block in blocks.items()})
+    name, block = _only_structure({name: _values(block) for name, block in blocks.items()}, short)
     labels = block["_atom_site_label"]
     check_count(len(labels), limits)
     numbers = _elements(block, labels)
@@ -76,23 +90,24 @@ def parse_cif(text: str, limits: ReadLimits) -> Atoms:
     else:
         rotations, shifts = cif_operations(block, cell)
     numbers, fractional = _expand(numbers, fractional, rotations, shifts, cell, limits)
+    _check_formula(block, numbers)
     return crystal(numbers, fractional @ cell, cell)
 
 
 def _compact(text: str) -> str:
     """Return a CIF without blank lines and long texts (``;`` ... ``;``): pymatgen is slow and large on these.
 
+    What is not ASCII becomes ``?`` (the parser would drop it), but for minus signs and blanks, and the words ``data_``
+    and ``loop_`` become small letters.
+
     Raises:
         TooLargeError: it holds more than a million words all the same.
 
     """
-    lines = re.sub(r"\n\s*\n", "\n", text.lstrip())
-    short = re.sub(
-        r"^;.*?^;",
-        lambda block: block[0] if len(block[0]) <= MAX_TEXT else "'long text'",
-        lines,
-        flags=re.MULTILINE | re.DOTALL,
-    )
+    ascii_only = text.translate(LIKE_ASCII).encode("ascii", "replace").decode()
+    lines = re.sub(r"\n\s*\n", "\n", ascii_only.lstrip())
+    lines = re.sub(r"^\s*(data|loop)_", lambda word: word[0].lower(), lines, flags=re.MULTILINE | re.IGNORECASE)
+    short = TEXTS.sub(lambda block: block[0] if len(block[0]) <= MAX_TEXT else "'long text'", lines)
     if next(islice(re.finditer(r"\S+", short), MAX_WORDS, None), None) is not None:
         raise TooLargeError(f"the CIF holds more than {MAX_WORDS:,} values, which is no single structure.")
     return short
@@ -109,13 +124,20 @@ def _values(block: Mapping[str, Any]) -> Block:
     }
 
 
-def _only_structure(blocks: Mapping[str, Block]) -> tuple[str, Block]:
+def _only_structure(blocks: Mapping[str, Block], text: str) -> tuple[str, Block]:
+    """Return the block of a CIF with atoms, and its name.
+
+    Of several blocks of one name, and of several lists of atoms in a block, the parser keeps the last.
+    """
     found = {name: block for name, block in blocks.items() if "_atom_site_label" in block}
     if not found:
         raise InvalidStructureError("the CIF holds no atoms: there is no _atom_site_label.")
-    if len(found) > 1:
-        names = shorten(", ".join(f"data_{name}" for name in found), 80)
-        raise InvalidStructureError(f"the CIF holds {len(found)} structures ({names}). Put each into its own file.")
+    names = [f"data_{name}" for name in found]
+    if (n_lists := len(LABELS.findall(TEXTS.sub("", text)))) > 1 or len(names) > 1:
+        raise InvalidStructureError(
+            f"the CIF holds {max(n_lists, len(names))} structures ({shorten(', '.join(names), 80)}). Put each into its "
+            "own file."
+        )
     ((name, block),) = found.items()
     hydrogens = block.get("_atom_site_attached_hydrogens", [])
     if any(h not in ("0", ".", "?") for h in hydrogens):
@@ -165,11 +187,18 @@ def _element_of_symbol(symbol: str) -> int:
 
 
 def _element_of_label(label: str) -> int:
-    """Read ``Fe1``, ``O2a``, ``Si_3`` or ``CUA``, and refuse ``CO1``, which may be carbon or cobalt."""
+    """Read ``Fe1``, ``O2a``, ``Si_3`` or ``CUA``.
+
+    Refused are ``CO1``, which may be carbon or cobalt, ``Mg/Fe1``, and ``T1``, a tetrahedral site and not tritium.
+    """
     from ase.data import atomic_numbers
 
     letters = re.match(r"[A-Za-z]*", label.strip())
     assert letters is not None
+    if re.match(r"[A-Za-z]+\d*[,/&+][A-Za-z]|T(?![A-Za-z])", label.strip()):
+        raise InvalidStructureError(
+            f"site {shorten(label, 20)!r} names no single element. Add an _atom_site_type_symbol column to the CIF."
+        )
     first, two = letters[0][:1].upper(), letters[0][:2].capitalize()
     upper_second = letters[0][1:2].isupper()
     if upper_second and two in atomic_numbers and first in atomic_numbers:
@@ -202,6 +231,33 @@ def _fractional(block: Block, labels: list[str]) -> NDArray[np.float64]:
         what = f"fractional {axis} of site"
         columns.append([_number(v, f"{what} {shorten(k, 20)}") for v, k in zip(values, labels, strict=True)])
     return finite_array(columns, (3, len(labels)), "fractional coordinates").T
+
+
+def _check_formula(block: Block, numbers: NDArray[np.int64]) -> None:
+    """Check the composition against the formula beside it, if that is a plain one: hydrogen is often not in the list.
+
+    Raises:
+        InvalidStructureError: they differ.
+
+    """
+    from ase.data import atomic_numbers
+    from ase.symbols import Symbols
+
+    there = np.bincount(numbers)
+    for text in block.get("_chemical_formula_sum", []):
+        parts = re.findall(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+|)", text)
+        plain = "".join(map("".join, parts)) == re.sub(r"\s", "", text)
+        if not (parts and plain and all(s in HYDROGEN_ISOTOPES or atomic_numbers.get(s) for s, _ in parts)):
+            continue
+        elements = [atomic_number(symbol) for symbol, _ in parts]
+        told = np.bincount(elements, [float(amount or 1.0) for _, amount in parts], minlength=len(there))
+        listed = np.pad(there, (0, len(told) - len(there))) / there.sum()
+        if not np.allclose(listed, told / max(told.sum(), 1e-9), rtol=FORMULA_MISMATCH, atol=0.0):
+            found = Symbols(numbers).formula.reduce()[0]
+            raise InvalidStructureError(
+                f"its atoms are {found} and its _chemical_formula_sum is {shorten(text, 60)!r}. Add the atoms that are "
+                "missing, or correct the formula."
+            )
 
 
 def _magnetic_operations(
