@@ -74,6 +74,49 @@ def test_words_that_pandas_takes_for_missing_are_carried(folder):
     assert columns.iloc[:, 4:].to_numpy().tolist() == [["x", "NA"], ["y", "z"]]
 
 
+@pytest.mark.parametrize(
+    ("separator", "name"), [(";", r"semicolons; .*sep=';'"), ("\t", r"tabs; .*sep='\\t'"), ("|", "vertical bars")]
+)
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["id,cif,e", f'a,"{CIF}",1.5'],
+        ["\ufeff", '"id","structure"', '"a","si.cif"'],
+        ["e,material_id,structure", "1.5,a,si.cif"],
+    ],
+    ids=["inline", "quoted", "id second"],
+)
+def test_other_separators_are_told(folder, separator, name, lines):
+    text = "\n".join(lines).replace(",", separator)
+    with pytest.raises(InputError, match=f"is separated by {name}"):
+        read_candidates(table(folder, text))
+
+
+def test_a_first_line_for_excel_is_told(folder):
+    with pytest.raises(InputError, match="is separated by semicolons"):
+        read_candidates(table(folder, "sep=;\nid;structure\na;si.cif\n"))
+
+
+def test_other_separators_within_fields_are_no_separators(folder):
+    found = read_candidates(table(folder, 'id,structure,"a;id;b",c|d\nx,si.cif,1;2,3|4\n'))
+    assert found.columns.to_numpy().tolist() == [["1;2", "3|4"]]
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_line_ends_of_other_systems(folder, limits, end):
+    poscar = (folder / "POSCAR_cu").read_text()
+    for column, text, formula in (("cif", CIF, "ClNa"), ("poscar", poscar, "Cu")):
+        path = table(folder, f'id,{column}\nx,"{text}"\n'.replace("\n", end))
+        assert read_candidates(path).candidates[0].source.load(limits).get_chemical_formula() == formula
+
+
+@pytest.mark.parametrize("text", [CIF, '{""lattice"": {}}'])
+def test_the_text_of_a_structure_is_no_path(folder, limits, text):
+    (candidate,) = read_candidates(table(folder, f'id,structure\nx,"{text}"\n'))
+    with pytest.raises(InvalidStructureError, match="it is the text of a structure; expected a file"):
+        candidate.source.load(limits)
+
+
 @pytest.mark.parametrize("key", ["id", "material_id", "candidate_id"])
 def test_id_column_names(folder, key):
     assert read_candidates(table(folder, f"{key},structure\nx,si.cif\n")).candidates[0].id == "x"

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError
 from uniscreen.structures.guard import describe, shorten
+from uniscreen.structures.rows import ID_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 ROWS_AT_A_TIME = 10_000
 """Rows whose numbers are in memory as text."""
 
+OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+MAX_HEADER = 1 << 16
+"""Bytes of the first line that are looked at for its separators."""
+
 
 class CsvTable:
     """A CSV file in UTF-8, checked to be one; ``path`` is its name in messages.
@@ -32,7 +37,7 @@ class CsvTable:
     no records. The ``file`` must stay open.
 
     Raises:
-        InputError: it is not CSV in UTF-8, is empty, or a record has more or fewer fields than the header.
+        InputError: it is not comma-separated in UTF-8, is empty, or a record has more or fewer fields than the header.
     """
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
@@ -40,6 +45,7 @@ class CsvTable:
         self._file = file
         self._n_bytes = file.seek(0, os.SEEK_END)
         _check_utf8(path, file)
+        _check_separator(path, file)
         self.header: list[str] = []
         self.lines = array("q")
         self._check_records()
@@ -148,6 +154,25 @@ def _as_written(columns: pd.DataFrame, numbers: list[Any], text: IO[str], how: d
         fields = pd.read_csv(text, usecols=list(names), dtype=str, **how)
         columns[fields.columns] = fields
     return columns.astype(dict.fromkeys(whole - names, "Int64"))
+
+
+def _check_separator(path: Path, file: IO[bytes]) -> None:
+    """Refuse a table whose header has an id only where it is split at something else than commas."""
+    file.seek(0)
+    text = file.read(MAX_HEADER).decode("utf-8-sig", errors="replace").lstrip()
+    line = text.splitlines()[0] if text else ""
+    if _has_id(line.split(",")):
+        return
+    for separator, name in OTHER_SEPARATORS.items():
+        if _has_id(line.split(separator)) or line.lower().startswith(f"sep={separator}"):
+            raise InputError(
+                f"{path} is separated by {name}; expected commas, and points in decimal numbers. Save it so, with "
+                f"pandas for example: pandas.read_csv(FILE, sep={separator!r}) and to_csv(FILE, index=False)."
+            )
+
+
+def _has_id(names: list[str]) -> bool:
+    return not {name.strip(' "') for name in names}.isdisjoint(ID_NAMES)
 
 
 def _check_utf8(path: Path, file: IO[bytes]) -> None:

@@ -85,7 +85,7 @@ class TextSource:
                 raise InvalidStructureError("it is empty.")
             if len(self.text) > limits.max_bytes:
                 raise TooLargeError(f"it has {len(self.text):,} characters; at most {limits.max_bytes:,} are allowed.")
-            return parse(self.text, self.kind, limits)
+            return parse(unix_lines(self.text), self.kind, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +132,17 @@ def open_inside(root: Path, path: str) -> BinaryIO:
     """Open a regular file that lies inside ``root`` once all symbolic links are followed.
 
     Raises:
-        InvalidStructureError: the path is empty, a URL or missing, leads out of ``root``, or is not a
+        InvalidStructureError: the path is empty, a text, a URL or missing, leads out of ``root``, or is not a
             regular file.
 
     """
     if not path.strip():
         raise InvalidStructureError("no path is given.")
+    if "\n" in path or path.lstrip().startswith("{"):
+        raise InvalidStructureError(
+            "it is the text of a structure; expected a file. Texts of CIFs and POSCARs go into a column called cif or "
+            "poscar, and dicts of pymatgen into a JSON list."
+        )
     if "://" in path:
         raise InvalidStructureError("it is a URL; expected a file. Download it next to the table first.")
     if "\0" in path:
@@ -211,4 +216,9 @@ def too_large(max_bytes: int) -> TooLargeError:
 
 def decode(data: bytes) -> str:
     """Return UTF-8 text with Unix line ends; a byte that is not UTF-8 (in a comment, say) becomes U+FFFD."""
-    return data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    return unix_lines(data.decode("utf-8-sig", errors="replace"))
+
+
+def unix_lines(text: str) -> str:
+    """Return a text whose lines end in the way of Unix, not of Windows or of old Macintosh files."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
