@@ -265,3 +265,15 @@ def test_moments_without_a_magnetic_group_leave_the_ordinary_one():
     extra = f"{named('I m -3 m')}\nloop_\n_atom_site_moment_label\n_atom_site_moment_crystalaxis_z\nFe1 2.2\n"
     atoms = load((2.87, 2.87, 2.87, 90, 90, 90), {"Fe1": (0, 0, 0)}, extra)
     assert len(atoms) == len(bulk("Fe", cubic=True))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "cell", "site", "n_atoms"),
+    [
+        ("P 63/m m c", (3.2, 3.2, 5.2, 90, 90, 120), (0.33, 0.67, 0.25), 2),
+        ("P 63/m m c", (12.1, 12.1, 5.2, 90, 90, 120), (0.155, 0.311, 0.25), 6),  # on x, 2x, 1/4
+        ("P 63/m m c", (12.1, 12.1, 5.2, 90, 90, 120), (0.155, 0.330, 0.25), 12),
+    ],
+)
+def test_special_positions_with_few_digits(symbol, cell, site, n_atoms):
+    assert len(load(cell, {"Mg": site}, named(symbol))) == n_atoms

@@ -36,8 +36,8 @@ MAX_WORDS = 1_000_000
 MAX_TEXT = 1000
 """Characters of a text in a CIF; what describes the crystal is shorter, the rest is not needed."""
 
-SAME_PLACE = 0.01
-"""Å; images of one row nearer than this are one atom on a special position whose coordinates were rounded."""
+SAME_PLACE = 0.05
+"""Å; images of one row nearer than this are one atom on a special position, given with two or three digits."""
 
 THIRDS_TOLERANCE = 1e-4
 """Fractional; where symmetry acts, a coordinate this near to 1/3 or 2/3 is taken for it (0.3333)."""
