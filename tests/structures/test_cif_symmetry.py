@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import spglib
 from ase.build import bulk
+from ase.cell import Cell
 from ase.spacegroup import crystal
 from pymatgen.core.operations import SymmOp
 
@@ -246,6 +247,9 @@ def test_operations_that_are_not_given_are_looked_up():
         ("-x,-y,-z",),  # without the identity
         ("x,y,z", "-x,-y,z+1/4"),  # a misprint of 1/2
         ("x,y,z", "-x,y,-z", "-x,-y,-z"),  # one is missing
+        ("x,y,z", "x,y,z+1/4"),  # a centring that is none
+        ("x,y,z", "x,y,z+1/2", "-x,-y,-z"),  # the centring of one rotation only
+        ("x,y,z", "-x,-y,-z", "-x,-y,-z+1/2"),
     ],
 )
 def test_operations_that_are_no_group(texts):
@@ -259,6 +263,31 @@ def test_a_list_without_the_centring_is_refused():
         InvalidStructureError, match=r"lists 2 symmetry operations, and .* 'I m m m' has 16 in this cell"
     ):
         load((4, 5, 6, 90, 90, 90), {"Na": (0, 0, 0)}, f"{named('I m m m')}\n{operations(*whole)}")
+
+
+def test_more_operations_than_any_group_has():
+    with pytest.raises(InvalidStructureError, match="lists 501 symmetry operations; expected at most 500"):
+        load((4, 5, 6, 90, 90, 90), {"Na": (0, 0, 0)}, operations(*["x,y,z"] * 501))
+
+
+@pytest.mark.parametrize("setting", range(1, 531, 7))
+def test_operations_of_every_kind_of_group_are_a_group(setting):
+    rotations, translations = operations_of(setting)
+    texts = [
+        SymmOp.from_rotation_and_translation(r, t).as_xyz_str() for r, t in zip(rotations, translations, strict=True)
+    ]
+    metric = np.mean(
+        np.swapaxes(rotations, 1, 2) @ np.array([[30, 1, 2], [1, 40, 3], [2, 3, 55.0]]) @ rotations, axis=0
+    )
+    cell = Cell(np.linalg.cholesky(metric)).cellpar()
+    sites = {"Na": (0.1234, 0.2917, 0.3801)}
+    hall = settings()[setting].hall_symbol
+    quote = '"' if "'" in hall else "'"
+    listed, named_only = (
+        load(cell, sites, operations(*texts)),
+        load(cell, sites, f"_space_group_name_Hall {quote}{hall}{quote}"),
+    )
+    np.testing.assert_allclose(listed.positions, named_only.positions, atol=1e-6)
 
 
 def test_moments_without_a_magnetic_group_leave_the_ordinary_one():

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Operations = tuple[NDArray[np.float64], NDArray[np.float64]]
 
-MAX_OPERATIONS = 1000
+MAX_OPERATIONS = 500
 """The 230 space groups have at most 192 in a conventional cell."""
 
 CELL_MISMATCH = 0.01
@@ -133,27 +133,39 @@ def _operation(text: str) -> Operations:
 def _check_group(rotations: NDArray[np.float64], translations: NDArray[np.float64]) -> None:
     """Check that the product of any two operations is one of them, but for lattice vectors.
 
+    It is where every rotation comes with the same centring translations, and the products of one operation for each
+    rotation are operations.
+
     Raises:
         InvalidStructureError: one is missing or a misprint.
 
     """
-    kinds, kind = np.unique(rotations.reshape(-1, 9), axis=0, return_inverse=True)
-    place = {tuple(row): k for k, row in enumerate(kinds)}
-    of_kind = [translations[kind == k] for k in range(len(kinds))]
-    closed = True
-    for rotation, translation in zip(rotations, translations, strict=True):
-        for k, row in enumerate(kinds):
-            target = place.get(tuple((rotation @ row.reshape(3, 3)).ravel()))
-            if target is None:
-                closed = False
-                continue
-            delta = (of_kind[k] @ rotation.T + translation)[:, None] - of_kind[target]
-            delta -= np.round(delta)
-            closed = closed and bool((np.abs(delta).max(axis=2).min(axis=1) < SAME_TRANSLATION).all())
+    kinds, first, kind = np.unique(rotations.reshape(-1, 9), axis=0, return_index=True, return_inverse=True)
+    kept, shifts = rotations[first], translations[first]
+    identity = (kinds == np.eye(3).ravel()).all(axis=1)
+    centring = translations[identity[kind]]
+    products = np.einsum("aij,bjk->abik", kept, kept).reshape(len(kept), len(kept), 1, 9)
+    same = (products == kinds).all(axis=3)
+    product_shifts = np.einsum("aij,bj->abi", kept, shifts) + shifts[:, None]
+    closed = (
+        bool(identity.any() and same.any(axis=2).all())
+        and bool(_among(product_shifts - shifts[same.argmax(axis=2)], centring).all())
+        and all(_among(centring + shift, translations[kind == k]).all() for k, shift in enumerate(shifts))
+        and bool(_among(translations - shifts[kind], centring).all())
+        and all(_among(centring + shift, centring).all() for shift in centring)
+    )
     if not closed:
         raise InvalidStructureError(
             f"the {len(rotations)} symmetry operations that the CIF lists are no group: one is missing or a misprint."
         )
+
+
+def _among(found: NDArray[np.float64], translations: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether each translation found, (..., 3), is one of those given, (m, 3), but for lattice vectors."""
+    delta = found[..., None, :] - translations
+    delta -= np.round(delta)
+    same: NDArray[np.bool_] = (np.abs(delta).max(axis=-1) < SAME_TRANSLATION).any(axis=-1)
+    return same
 
 
 def _check_complete(n_listed: int, values: Mapping[str, list[str]], cell: NDArray[np.float64]) -> None:
@@ -187,12 +199,13 @@ def _operations_of_group(values: Mapping[str, list[str]], cell: NDArray[np.float
             f"space group {name} has two choices of the origin, and the CIF does not tell which one its atoms are "
             "given with. List the symmetry operations in the CIF."
         )
-    if len(fitting) > 1 and not symbol_known:
+    several = len({settings()[k].hall_symbol for k in fitting}) > 1
+    if several and not symbol_known:
         raise InvalidStructureError(
             f"space group {name} is not known, and its number has several settings. List the symmetry operations in "
             "the CIF."
         )
-    if len(fitting) > 1 and not is_usual(fitting[0]):
+    if several and not is_usual(fitting[0]):
         raise InvalidStructureError(
             f"space group {name} has several settings in this cell. List the symmetry operations in the CIF."
         )
