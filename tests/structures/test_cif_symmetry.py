@@ -290,6 +290,47 @@ def test_operations_of_every_kind_of_group_are_a_group(setting):
     np.testing.assert_allclose(listed.positions, named_only.positions, atol=1e-6)
 
 
+MAGNETIC = """loop_
+_space_group_symop_magn_operation.xyz
+x,y,z,+1
+-x,-y,-z,+1
+loop_
+_space_group_symop_magn_centering.xyz
+x,y,z,+1
+x+1/2,y+1/2,z,+1
+x+1/2,y,z+1/2,-1
+x,y+1/2,z+1/2,-1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("", ""), (".xyz", "_xyz"), ("symop_magn_", "symop.magn_"), ("_space_group", "_Space_Group")]
+)
+def test_magnetic_operations_in_the_spellings_of_their_dictionary(old, new):
+    text = (
+        MAGNETIC.replace(old, new).replace("centering.", "centering_")
+        if "symop." in new
+        else MAGNETIC.replace(old, new)
+    )
+    atoms = load((4.2, 4.2, 4.2, 90, 90, 90), {"Ni": (0, 0, 0), "O": (0.5, 0.5, 0.5)}, text)
+    assert atoms.get_chemical_formula() == "Ni4O4"
+
+
+def test_a_magnetic_group_beside_ordinary_operations_or_alone():
+    cell, site, name = (4, 5, 6, 90, 90, 90), {"Ni": (0, 0, 0.1)}, "_space_group_magn.name_OG 'P -1'"
+    assert len(load(cell, site, f"{name}\n{operations('x,y,z', '-x,-y,-z')}")) == 2
+    with pytest.raises(InvalidStructureError, match="space group 'P -1' is not known"):
+        load(cell, site, name)
+
+
+@pytest.mark.parametrize(
+    "extra", ["_cell_modulation_dimension 1", "loop_\n_space_group_symop_ssg_operation_algebraic\nx1,x2,x3,x4"]
+)
+def test_modulated_structures_are_refused(extra):
+    with pytest.raises(InvalidStructureError, match="is a modulated structure"):
+        load((4, 5, 6, 90, 90, 90), {"Na": (0, 0, 0)}, extra)
+
+
 def test_moments_without_a_magnetic_group_leave_the_ordinary_one():
     extra = f"{named('I m -3 m')}\nloop_\n_atom_site_moment_label\n_atom_site_moment_crystalaxis_z\nFe1 2.2\n"
     atoms = load((2.87, 2.87, 2.87, 90, 90, 90), {"Fe1": (0, 0, 0)}, extra)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uniscreen.errors import InvalidStructureError, TooLargeError
-from uniscreen.structures.cif_symmetry import check_fits_cell, cif_operations
+from uniscreen.structures.cif_symmetry import cif_operations
 from uniscreen.structures.crystal import HYDROGEN_ISOTOPES, atomic_number, check_count, crystal, finite_array
 from uniscreen.structures.guard import describe, shorten
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from ase import Atoms
     from numpy.typing import NDArray
-    from pymatgen.io.cif import CifParser
 
     from uniscreen.structures.candidate import ReadLimits
 
@@ -54,9 +53,7 @@ FORMULA_MISMATCH = 0.02
 
 TEXTS = re.compile(r"^;.*?^;", re.MULTILINE | re.DOTALL)
 LABELS = re.compile(r"^\s*(?:loop_\s+)?_atom_site[_.]label\s", re.IGNORECASE | re.MULTILINE)
-
-MAGNETIC = re.compile(r"_space_group_(symop_)?magn")
-"""Keys of a magnetic space group."""
+MODULATED = re.compile(r"_cell_modulation_dimension|_space_group_symop_ssg_.*")
 
 
 def parse_cif(text: str, limits: ReadLimits) -> Atoms:
@@ -77,18 +74,14 @@ def parse_cif(text: str, limits: ReadLimits) -> Atoms:
         if re.search(r"not a multiple|zip\(\)", str(error)):
             raise InvalidStructureError("is not a well-formed CIF: a loop has a value too many or too few.") from error
         raise InvalidStructureError(f"is not a well-formed CIF ({shorten(describe(error), 100)}).") from error
-    blocks = parser.as_dict()
-    name, block = _only_structure({name: _values(block) for name, block in blocks.items()}, short)
+    block = _only_structure({name: _values(block) for name, block in parser.as_dict().items()}, short)
     labels = block["_atom_site_label"]
     check_count(len(labels), limits)
     numbers = _elements(block, labels)
     _check_occupied(block, labels)
     fractional = _fractional(block, labels)
     cell = _cell(block)
-    if any(MAGNETIC.match(key) for key in block):
-        rotations, shifts = _magnetic_operations(parser, blocks[name], cell)
-    else:
-        rotations, shifts = cif_operations(block, cell)
+    rotations, shifts = cif_operations(block, cell)
     numbers, fractional = _expand(numbers, fractional, rotations, shifts, cell, limits)
     _check_formula(block, numbers)
     return crystal(numbers, fractional @ cell, cell)
@@ -124,8 +117,8 @@ def _values(block: Mapping[str, Any]) -> Block:
     }
 
 
-def _only_structure(blocks: Mapping[str, Block], text: str) -> tuple[str, Block]:
-    """Return the block of a CIF with atoms, and its name.
+def _only_structure(blocks: Mapping[str, Block], text: str) -> Block:
+    """Return the block of a CIF with atoms.
 
     Of several blocks of one name, and of several lists of atoms in a block, the parser keeps the last.
     """
@@ -138,13 +131,15 @@ def _only_structure(blocks: Mapping[str, Block], text: str) -> tuple[str, Block]
             f"the CIF holds {max(n_lists, len(names))} structures ({shorten(', '.join(names), 80)}). Put each into its "
             "own file."
         )
-    ((name, block),) = found.items()
+    (block,) = found.values()
     hydrogens = block.get("_atom_site_attached_hydrogens", [])
     if any(h not in ("0", ".", "?") for h in hydrogens):
         raise InvalidStructureError(
             "the CIF attaches hydrogen atoms without positions (_atom_site_attached_hydrogens). Add the atoms."
         )
-    return name, block
+    if any(value not in ("0", ".", "?") for key in block if MODULATED.fullmatch(key) for value in block[key]):
+        raise InvalidStructureError("is a modulated structure, not a crystal with a cell. Give an approximant of it.")
+    return block
 
 
 def _number(text: str, what: str) -> float:
@@ -258,18 +253,6 @@ def _check_formula(block: Block, numbers: NDArray[np.int64]) -> None:
                 f"its atoms are {found} and its _chemical_formula_sum is {shorten(text, 60)!r}. Add the atoms that are "
                 "missing, or correct the formula."
             )
-
-
-def _magnetic_operations(
-    parser: CifParser, block: Mapping[str, Any], cell: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the operations of a magnetic space group, (m, 3, 3) and (m, 3), without time reversal."""
-    from pymatgen.io.cif import CifBlock
-
-    operations = parser.get_magsymops(CifBlock(dict(block), [], "structure"))
-    rotations = finite_array([op.rotation_matrix for op in operations], (len(operations), 3, 3), "symmetry operations")
-    check_fits_cell(rotations, cell)
-    return rotations, finite_array([op.translation_vector for op in operations], (len(operations), 3), "translations")
 
 
 def _expand(

@@ -50,10 +50,14 @@ SAME_TRANSLATION = 0.01
 """Fraction of a cell vector; translations further apart are different ones."""
 
 LISTED = re.compile(r"_symmetry_equiv_pos_as_xyz_?|_space_group_symop_operation_xyz_?")
+MAGNETIC = re.compile(r"_space_group_symop_magn_operation_xyz")
+MAGNETIC_CENTRING = re.compile(r"_space_group_symop_magn_centering_xyz")
 SYMBOL = re.compile(r"_(symmetry_)?space_group_name_h[-_]m(_alt|_full)?_?")
 HALL_SYMBOL = re.compile(r"_(symmetry_)?space_group_name_hall_?")
 NUMBER = re.compile(r"_(symmetry_)?space_group_it_number_?|_symmetry_int_tables_number_?")
-ANY_NAME = re.compile(r"_(symmetry_)?space_group_(name_.*|it_number_?)|_symmetry_int_tables_number_?")
+ANY_NAME = re.compile(
+    r"_(symmetry_)?space_group_(name_.*|it_number_?|magn_(name|number)_.*)|_symmetry_int_tables_number_?"
+)
 
 NO_SYMMETRY = ("p1", "1", "c1^1")
 TERM = re.compile(r"([+-]?)(?=.)(?:(\d+)/([1-9]\d*)|(\d+\.?\d*|\.\d+))?\*?([xyz]?)")
@@ -69,23 +73,29 @@ def cif_operations(values: Mapping[str, list[str]], cell: NDArray[np.float64]) -
             says of its space group leaves no setting or several.
 
     """
-    listed = _given(values, LISTED)
+    # Of a magnetic space group the time reversal, +1 or -1 at the end of an operation, moves no atom.
+    magnetic, centring = (
+        [text.rpartition(",")[0] for text in _given(values, k)] for k in (MAGNETIC, MAGNETIC_CENTRING)
+    )
+    listed = magnetic or _given(values, LISTED)
     if not listed:
         return _operations_of_group(values, cell)
-    if len(listed) > MAX_OPERATIONS:
+    if len(listed) * max(len(centring), 1) > MAX_OPERATIONS:
         raise InvalidStructureError(
             f"the CIF lists {len(listed):,} symmetry operations; expected at most {MAX_OPERATIONS:,}."
         )
     operations = [_operation(text) for text in listed]
-    rotations = np.array([rotation for rotation, _ in operations])
-    translations = np.array([translation for _, translation in operations])
-    check_fits_cell(rotations, cell)
+    shifts = [_operation(text)[1] for text in centring if magnetic] or [np.zeros(3)]
+    rotations = np.array([rotation for rotation, _ in operations for _ in shifts])
+    translations = np.array([translation + shift for _, translation in operations for shift in shifts])
+    _check_fits_cell(rotations, cell)
     _check_group(rotations, translations)
-    _check_complete(len(listed), values, cell)
+    if not magnetic:
+        _check_complete(len(listed), values, cell)
     return rotations, translations
 
 
-def check_fits_cell(rotations: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
+def _check_fits_cell(rotations: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
     """Check that every rotation, (m, 3, 3), keeps lengths and angles of the cell.
 
     Raises:
