@@ -12,7 +12,7 @@ from ase.io import write
 import uniscreen
 
 
-@pytest.fixture(scope="module", params=[0, 2], ids=["one process", "casework in two more"])
+@pytest.fixture(scope="module", params=[0, 2], ids=["one process", "two helper processes"])
 def results(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("hostile")
     nacl = bulk("NaCl", "rocksalt", a=5.6)
@@ -51,7 +51,7 @@ def results(tmp_path_factory, request):
     table.to_csv(folder / "hostile.csv", index=False)
     out = folder / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("uniscreen.screening.pool.assistants_beside", lambda n_workers, device: request.param)
+        patch.setattr("uniscreen.screening.pool.helpers_per_worker", lambda n_workers, device: request.param)
         workers = 1 if request.param else None
         return uniscreen.screen(folder / "hostile.csv", out=out, workers=workers).set_index("id"), out
 

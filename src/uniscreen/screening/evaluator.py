@@ -1,4 +1,4 @@
-"""From candidates to records, with one potential: casework before and after, and relaxation in flight."""
+"""From candidates to records, with one potential: processed before and after, and relaxed in flight."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from uniscreen.relaxation.inflight import InFlightRelaxer
 from uniscreen.relaxation.result import RelaxationSettings
-from uniscreen.screening.casework import Casework, Prepared
-from uniscreen.screening.desks import Assistants, OwnDesk
+from uniscreen.screening.executors import HelperProcessExecutor, InProcessExecutor
 from uniscreen.screening.prescreen import Watcher
+from uniscreen.screening.processing import CandidateProcessor, Prepared
 
 if TYPE_CHECKING:
     from uniscreen.potentials.base import Potential
-    from uniscreen.screening.desks import Desk
+    from uniscreen.screening.executors import ProcessingExecutor
     from uniscreen.screening.record import Record
     from uniscreen.screening.settings import ScreenSettings
     from uniscreen.structures.candidate import Candidate
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class CandidateEvaluator:
     """Evaluates a stream of candidates; whatever one of them does, the others are not affected.
 
-    ``assistants`` are the processes that do the casework; without any it is done in this one.
+    ``n_helpers`` processes prepare candidates and make their records; without any it is done in this one.
     """
 
     def __init__(
@@ -31,14 +31,16 @@ class CandidateEvaluator:
         settings: ScreenSettings,
         batch_limit: float | None = None,
         watcher: Watcher | None = None,
-        assistants: int = 0,
+        n_helpers: int = 0,
     ) -> None:
         self.potential = potential
         relaxation = RelaxationSettings(settings.fmax, settings.max_steps if settings.relax else 0, settings.optimiser)
         self.watcher = watcher or Watcher()
         self.relaxer = InFlightRelaxer(potential, relaxation, batch_limit, self.watcher.watch)
-        casework = Casework.of(potential, settings, self.watcher)
-        self._desk: Desk = Assistants(casework, assistants) if assistants else OwnDesk(casework)
+        processor = CandidateProcessor.of(potential, settings, self.watcher)
+        self._executor: ProcessingExecutor = (
+            HelperProcessExecutor(processor, n_helpers) if n_helpers else InProcessExecutor(processor)
+        )
         self._preparing: set[int] = set()
         self._finishing: set[int] = set()
         self._waiting: deque[Prepared] = deque()
@@ -53,8 +55,8 @@ class CandidateEvaluator:
     @property
     def wants_more(self) -> bool:
         """Another candidate may find room in the batch, or should be ready when there is."""
-        at_hand = len(self._waiting) + len(self._preparing)
-        return at_hand < self._desk.at_hand or (not at_hand and self.relaxer.has_room(1))
+        prepared = len(self._waiting) + len(self._preparing)
+        return prepared < self._executor.prepare_ahead or (not prepared and self.relaxer.has_room(1))
 
     @property
     def batch_limit(self) -> float:
@@ -66,13 +68,13 @@ class CandidateEvaluator:
         self.relaxer.limit = limit
 
     def close(self) -> None:
-        """End the processes that did the casework."""
-        self._desk.close()
+        """End the helper processes."""
+        self._executor.close()
 
     def add(self, index: int, candidate: Candidate) -> None:
         """Take up a candidate; its record comes from ``done`` or a ``step``."""
         self._preparing.add(index)
-        self._desk.prepare(index, candidate)
+        self._executor.prepare(index, candidate)
         self._collect(wait=False)
 
     def step(self) -> list[Record]:
@@ -84,7 +86,7 @@ class CandidateEvaluator:
         for relaxation in self.relaxer.step():
             steps = self.watcher.end(relaxation.key)
             self._finishing.add(relaxation.key)
-            self._desk.finish(self._relaxing.pop(relaxation.key), relaxation, steps)
+            self._executor.finish(self._relaxing.pop(relaxation.key), relaxation, steps)
         self._collect(wait=False)
         return self.done()
 
@@ -94,8 +96,8 @@ class CandidateEvaluator:
         return records
 
     def _collect(self, *, wait: bool) -> None:
-        """Take what the desk has done: records, and candidates that are relaxed where there is room."""
-        for outcome in self._desk.collect(wait=wait):
+        """Take what the executor has done: records, and candidates that are relaxed where there is room."""
+        for outcome in self._executor.collect(wait=wait):
             self._preparing.discard(outcome.index)
             self._finishing.discard(outcome.index)
             if isinstance(outcome, Prepared):

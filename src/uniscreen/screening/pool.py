@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import InputError, UniscreenError
-from uniscreen.screening.desks import assistants_beside
+from uniscreen.screening.executors import helpers_per_worker
 from uniscreen.screening.prescreen import Watcher
 from uniscreen.screening.protocol import MAX_CRASHES, Done, Failure, Ready, Start, Unit
 from uniscreen.screening.record import Record
@@ -66,7 +66,7 @@ class WorkerPool:
         self.n_workers = n_workers
         self.window = 2 if settings.deterministic else WINDOW[device]
         self.room = ROOM[device]
-        self.assistants = 0 if settings.deterministic else assistants_beside(n_workers, device)
+        self.n_helpers = 0 if settings.deterministic else helpers_per_worker(n_workers, device)
         self.crashes = store.crashes()
         self._workers: list[_Worker] = []
         self._source: Iterator[Unit] = iter(())
@@ -123,7 +123,7 @@ class WorkerPool:
         self._workers += started
         for worker in started:  # when all are on their way: a large watcher is sent only as fast as it is read
             with suppress(BrokenPipeError, ConnectionResetError):
-                worker.connection.send(Start(self.settings, worker.part, self.watcher, self.assistants))
+                worker.connection.send(Start(self.settings, worker.part, self.watcher, self.n_helpers))
 
     def _start(self) -> _Worker:
         ours, theirs = Pipe()

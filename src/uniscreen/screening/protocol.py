@@ -63,12 +63,12 @@ def units_left(
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Parent to worker, once: what to load, where to record, what looks on, and the processes to have beside it."""
+    """Parent to worker, once: what to load, where to record, what looks on, and how many helper processes to have."""
 
     settings: ScreenSettings
     part: Path
     watcher: Watcher
-    assistants: int
+    n_helpers: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class _Worker:
         potential = _load(start)
         self.records = start.part.parent
         limit = None if self.deterministic else known_limit(self.records, potential.device)
-        self.evaluator = CandidateEvaluator(potential, start.settings, limit, start.watcher, start.assistants)
+        self.evaluator = CandidateEvaluator(potential, start.settings, limit, start.watcher, start.n_helpers)
         writer = RecordWriter(start.part, reserved=True)
         self.committer = Committer(writer, self._leave_if_orphaned, self._report, self._end)
         self.unit_of: dict[int, int] = {}

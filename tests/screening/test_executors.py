@@ -1,4 +1,4 @@
-"""Casework in other processes: the records of casework in the worker's own, and processes that die."""
+"""Candidates processed in helper processes: the same records as in the worker's own, and helpers that die."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from deadly_source import DeadlySource
 from toy_card import toy_card
 from toy_potentials import LennardJones
 from uniscreen.errors import UniscreenError
-from uniscreen.screening.desks import assistants_beside
 from uniscreen.screening.evaluator import CandidateEvaluator
+from uniscreen.screening.executors import helpers_per_worker
 from uniscreen.screening.prescreen import StopRule
 from uniscreen.screening.settings import ScreenSettings
 from uniscreen.structures import candidates_from_structures
@@ -41,9 +41,9 @@ STRUCTURES = [
 
 
 def evaluated(
-    candidates: Sequence[Candidate], assistants: int, limit: float | None = None, watcher: Watcher | None = None
+    candidates: Sequence[Candidate], n_helpers: int, limit: float | None = None, watcher: Watcher | None = None
 ) -> list[Record]:
-    evaluator = CandidateEvaluator(LennardJones(), ScreenSettings(), limit, watcher, assistants)
+    evaluator = CandidateEvaluator(LennardJones(), ScreenSettings(), limit, watcher, n_helpers)
     waiting, records = list(enumerate(candidates))[::-1], []
     with closing(evaluator):
         while waiting or not evaluator.idle:
@@ -54,7 +54,7 @@ def evaluated(
 
 
 @pytest.mark.parametrize(("limit", "prescreen"), [(None, False), (250.0, True)])
-def test_the_records_are_those_of_casework_in_one_process(limit, prescreen):
+def test_the_records_are_those_of_one_process(limit, prescreen):
     rule = StopRule(0.1, ReferenceSet.from_elements("PBE"), card=toy_card({"Al"}), way=0.5, n_finished=100)
     watcher = rule if prescreen else None
     candidates = candidates_from_structures(STRUCTURES)
@@ -88,7 +88,7 @@ def test_a_candidate_that_kills_processes_is_tried_again_and_then_set_aside(monk
 def test_a_process_that_dies_while_it_has_nothing_to_do_is_no_fault_of_the_next_candidate(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{':'.join(sys.path)}")
     harmless, deadly = (DeadlySource(tmp_path / f"{deaths}", deaths) for deaths in (0, 2))
-    evaluator = CandidateEvaluator(LennardJones(), ScreenSettings(), assistants=1)
+    evaluator = CandidateEvaluator(LennardJones(), ScreenSettings(), n_helpers=1)
     records = []
     with closing(evaluator):
         for index, source in enumerate((harmless, deadly)):
@@ -108,8 +108,8 @@ def test_processes_that_do_not_start_end_it(monkeypatch):
         evaluated(candidates_from_structures(STRUCTURES), 2)
 
 
-def test_assistants_have_the_cores_that_workers_leave(monkeypatch):
-    assert assistants_beside(1, "cpu") == 0
+def test_helpers_have_the_cores_that_workers_leave(monkeypatch):
+    assert helpers_per_worker(1, "cpu") == 0
     for cores, n_workers, expected in ((16, 1, 8), (16, 2, 7), (4, 1, 3), (1, 1, 0), (2, 4, 0)):
-        monkeypatch.setattr("uniscreen.screening.desks.usable_cores", lambda cores=cores: cores)
-        assert assistants_beside(n_workers, "cuda") == expected
+        monkeypatch.setattr("uniscreen.screening.executors.usable_cores", lambda cores=cores: cores)
+        assert helpers_per_worker(n_workers, "cuda") == expected

@@ -12,8 +12,8 @@ from uniscreen.potentials import find_card
 from uniscreen.potentials.cost import Cost
 from uniscreen.relaxation.result import Relaxation
 from uniscreen.screening import corrections
-from uniscreen.screening.casework import Casework, Prepared
 from uniscreen.screening.prescreen import StopRule, Watcher
+from uniscreen.screening.processing import CandidateProcessor, Prepared
 from uniscreen.screening.record import Record
 from uniscreen.structures.candidate import Candidate, ReadLimits
 from uniscreen.structures.sources import ArraySource
@@ -34,9 +34,9 @@ def test_a_correction_that_takes_too_long_holds_nothing_up(convention, status, m
     atoms = bulk("MgO", "rocksalt", a=4.2)
     energies = {"initial_energy": -11.0, "energy": -12.0, "max_force": 0.0, "max_stress": 0.0}
     relaxed = Relaxation(key=0, status="ok", reason="", atoms=atoms, n_steps=3, **energies)
-    work = Casework(replace(CHGNET, energy_convention=convention), None, ReadLimits(), Watcher())
+    processor = CandidateProcessor(replace(CHGNET, energy_convention=convention), None, ReadLimits(), Watcher())
     start = time.monotonic()
-    record = work.finish(Prepared(0, "oxide", atoms, 1.0, None), relaxed, None)
+    record = processor.finish(Prepared(0, "oxide", atoms, 1.0, None), relaxed, None)
     assert time.monotonic() - start < 30
     assert record.status == status
     assert record.correction is None
@@ -53,7 +53,7 @@ def test_nor_does_one_that_tells_whether_a_relaxation_is_stopped_early(monkeypat
     raw = replace(CHGNET, energy_convention="raw")
     rule = StopRule(0.1, ReferenceSet.from_elements("PBE"), raw, way=0.5, n_finished=50)
     start = time.monotonic()
-    record = Casework(raw, Cost(), ReadLimits(), rule).prepare(0, Candidate("oxide", source))
+    record = CandidateProcessor(raw, Cost(), ReadLimits(), rule).prepare(0, Candidate("oxide", source))
     assert time.monotonic() - start < 30
     assert isinstance(record, Record)
     assert record.status == "failed"

@@ -1,10 +1,10 @@
-"""What a worker does for a candidate beside evaluating it, in its own process and in others: what bounds it on a GPU.
+"""What a worker does for a candidate beside evaluating it, in its own process and in helpers: what bounds it on a GPU.
 
-    python benchmarks/casework.py [wbm-972.json.gz] [--size 300] [--assistants 1] [--evaluation 0.1]
+    python benchmarks/candidate_processing.py [wbm-972.json.gz] [--size 300] [--helpers 1] [--evaluation 0.1]
 
 In the place of the model is one that is content with every structure as it is, after a time in which the processor is
 free, as it is while a GPU computes. What is left is reading, checks, space groups, corrections and keeping the batch.
-The last line is the worker's own processor time with casework in its process over that with casework in others.
+The last line is the worker's own processor time without helper processes over that with them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, nargs="?")
     parser.add_argument("--size", type=int, default=300)
-    parser.add_argument("--assistants", type=int, default=1)
+    parser.add_argument("--helpers", type=int, default=1)
     parser.add_argument("--evaluation", type=float, default=0.1, help="seconds that the evaluation of a batch takes")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -64,11 +64,11 @@ def main() -> None:
     n = len(candidates) - WARM_UP
     mean = sum(len(atoms) for atoms in crystals[WARM_UP:]) / n
     print(f"{n} crystals, {mean:.1f} atoms on average")
-    print(f"{'casework':24}{'candidates/s':>14}{'ms of the worker a candidate':>32}")
+    print(f"{'processing':24}{'candidates/s':>14}{'ms of the worker a candidate':>32}")
     own = []
-    for assistants, name in ((0, "in the worker"), (arguments.assistants, f"in {arguments.assistants} beside it")):
+    for n_helpers, name in ((0, "in the worker"), (arguments.helpers, f"in {arguments.helpers} beside it")):
         potential = Content(arguments.evaluation)
-        evaluator = CandidateEvaluator(potential, ScreenSettings(), MAX_WORK["cuda"], assistants=assistants)
+        evaluator = CandidateEvaluator(potential, ScreenSettings(), MAX_WORK["cuda"], n_helpers=n_helpers)
         evaluate(evaluator, candidates[:WARM_UP])
         started, used = time.perf_counter(), time.process_time()
         evaluate(evaluator, candidates[WARM_UP:])

@@ -1,7 +1,7 @@
-"""Where casework is done: in the worker's own process, or in others beside it.
+"""Where candidates are processed: in the worker's own process, or in helper processes beside it.
 
 On a CPU the model is what takes the time. On a GPU an evaluation is over sooner than what is done for a candidate
-before and after it (14 ms for one of 8 atoms, most of it space groups), so other processes do that.
+before and after it (14 ms for one of 8 atoms, most of it space groups), so helper processes do that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uniscreen.errors import ProcessEndedError, UniscreenError
 from uniscreen.machine import usable_cores
 from uniscreen.processes import Process
-from uniscreen.screening.casework import Casework, Prepared
+from uniscreen.screening.processing import CandidateProcessor, Prepared
 from uniscreen.screening.protocol import MAX_CRASHES
 from uniscreen.screening.record import Record
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from uniscreen.screening.record import Steps
     from uniscreen.structures.candidate import Candidate
 
-MOST_ASSISTANTS = 8
+MAX_HELPERS = 8
 """Enough for some 500 candidates of 8 atoms a second; each holds some 400 MB of imported packages."""
 
 Outcome = Prepared | Record
 
 
-class Desk(Protocol):
-    """Casework is handed in one by one; ``collect`` gives what has come of it by now, in any order."""
+class ProcessingExecutor(Protocol):
+    """Candidates are handed in one by one; ``collect`` gives what has come of them by now, in any order."""
 
-    at_hand: int
+    prepare_ahead: int
     """How many candidates should be prepared, or on the way to it, before there is room to relax them."""
 
     def prepare(self, index: int, candidate: Candidate) -> None:
@@ -51,22 +51,22 @@ class Desk(Protocol):
         """Nothing more will be handed in."""
 
 
-class OwnDesk:
-    """Does it at once."""
+class InProcessExecutor:
+    """Processes each candidate at once, in this process."""
 
-    at_hand = 0
+    prepare_ahead = 0
 
-    def __init__(self, casework: Casework) -> None:
-        self._casework = casework
+    def __init__(self, processor: CandidateProcessor) -> None:
+        self._processor = processor
         self._done: list[Outcome] = []
 
     def prepare(self, index: int, candidate: Candidate) -> None:
         """Prepare it."""
-        self._done.append(self._casework.prepare(index, candidate))
+        self._done.append(self._processor.prepare(index, candidate))
 
     def finish(self, prepared: Prepared, relaxation: Relaxation, steps: Steps | None) -> None:
         """Make its record."""
-        self._done.append(self._casework.finish(prepared, relaxation, steps))
+        self._done.append(self._processor.finish(prepared, relaxation, steps))
 
     def collect(self, *, wait: bool) -> list[Outcome]:  # noqa: ARG002  # nothing is ever under way
         """What was handed in since."""
@@ -78,7 +78,7 @@ class OwnDesk:
 
 
 class _Task(NamedTuple):
-    """A call of casework, the candidate that it is for, and how many processes have died of it."""
+    """A call of the processor, the candidate that it is for, and how many processes have died of it."""
 
     place: int
     id: str
@@ -87,17 +87,17 @@ class _Task(NamedTuple):
     deaths: int = 0
 
 
-class Assistants:
-    """Processes that do casework, each with a thread here that hands it one task at a time.
+class HelperProcessExecutor:
+    """Has candidates processed in helper processes, each with a thread here that hands it one task at a time.
 
     One that dies is replaced, and what it was busy with is done again after all else that waits, until MAX_CRASHES
     have died of it. Those that cannot be started are done without while there is one.
     """
 
-    at_hand = 128
+    prepare_ahead = 128
 
-    def __init__(self, casework: Casework, n_processes: int) -> None:
-        self._casework = pickle.dumps(casework)
+    def __init__(self, processor: CandidateProcessor, n_processes: int) -> None:
+        self._pickled_processor = pickle.dumps(processor)
         self._left = n_processes
         self._lock = threading.Lock()
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
@@ -170,24 +170,24 @@ class Assistants:
             self._done.put(Record(task.place, task.id, "worker_crash", reason))
 
     def _start(self) -> Process:
-        process = Process(_assist, {"CUDA_VISIBLE_DEVICES": ""})
-        process.send(self._casework)
+        process = Process(_serve, {"CUDA_VISIBLE_DEVICES": ""})
+        process.send(self._pickled_processor)
         process.receive()
         return process
 
 
-def _assist(parent: Parent) -> None:
-    """Do casework in a process of its own until the parent wants nothing more."""
-    casework: Casework = pickle.loads(parent.receive())  # noqa: S301  # from our own parent
-    calls: dict[str, Callable[..., Outcome]] = {"prepare": casework.prepare, "finish": casework.finish}
+def _serve(parent: Parent) -> None:
+    """Process candidates in a process of its own until the parent wants nothing more."""
+    processor: CandidateProcessor = pickle.loads(parent.receive())  # noqa: S301  # from our own parent
+    calls: dict[str, Callable[..., Outcome]] = {"prepare": processor.prepare, "finish": processor.finish}
     parent.send(None)  # it is ready
     while True:
         task: _Task = parent.receive()
         parent.send(calls[task.call](*task.arguments))
 
 
-def assistants_beside(n_workers: int, device: str) -> int:
+def helpers_per_worker(n_workers: int, device: str) -> int:
     """How many each of the workers is to have: on a GPU the cores that the workers leave, on CPUs none."""
     if device == "cpu":
         return 0
-    return min(MOST_ASSISTANTS, max(0, usable_cores() - n_workers) // n_workers)
+    return min(MAX_HELPERS, max(0, usable_cores() - n_workers) // n_workers)

@@ -38,8 +38,8 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Casework:
-    """The rules of it; whatever is wrong with a candidate becomes its record."""
+class CandidateProcessor:
+    """Prepares candidates and makes records of relaxed ones; whatever is wrong with a candidate becomes its record."""
 
     card: ModelCard
     cost: Cost | LargestCost
@@ -47,8 +47,8 @@ class Casework:
     watcher: Watcher
 
     @classmethod
-    def of(cls, potential: Potential, settings: ScreenSettings, watcher: Watcher) -> Casework:
-        """Those of a screen with a potential."""
+    def of(cls, potential: Potential, settings: ScreenSettings, watcher: Watcher) -> CandidateProcessor:
+        """That of a screen with a potential."""
         functional = settings.functional or potential.card.functional  # a model file does not tell its own
         card = replace(potential.card, functional=functional)
         return cls(card, potential.cost, ReadLimits(max_atoms=settings.max_atoms), watcher)
