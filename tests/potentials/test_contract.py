@@ -23,7 +23,7 @@ from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from uniscreen.potentials.base import Evaluation, Potential, SystemResult
+    from uniscreen.potentials.base import Evaluation, Potential, Prediction, SystemResult
     from uniscreen.structures.graph import AtomicGraph
 
 LOW_SYMMETRY = ["Al slab", "SrTiO3", "quinary"]
@@ -231,16 +231,36 @@ class Limited(Good):
         return super().evaluate_graph(graph, stress=stress)
 
 
-def test_batches_are_bounded_by_their_atoms_and_the_memory() -> None:
+@torch.jit.script
+def _fail(zero: torch.Tensor) -> torch.Tensor:
+    """Have an operator fail in TorchScript, as one that gets no memory does."""
+    return torch._functional_assert_async(zero, "CUDA out of memory. Tried to allocate 2.00 GiB.", zero)
+
+
+class LimitedInTorchScript(Limited):
+    """As layers of MACE: torch does not say torch.OutOfMemoryError of what TorchScript runs."""
+
+    def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
+        return Good.evaluate_graph(self, graph, stress=stress)
+
+    def predict(self, graph: AtomicGraph) -> Prediction:
+        self.batches.append(graph.n_systems)
+        if len(graph.numbers) > self.most:
+            _fail(graph.positions[0, 0] * 0)
+        return super().predict(graph)
+
+
+@pytest.mark.parametrize("kind", [Limited, LimitedInTorchScript])
+def test_batches_are_bounded_by_their_atoms_and_the_memory(kind: type[Limited]) -> None:
     structures = [bulk("Cu", "fcc", a=3.6 + 0.01 * k, cubic=True) * (4, 4, 1 + k % 3) for k in range(18)]
     assert sum(map(len, structures)) == 18 * 128
     expected = [one.energy for one in Good().evaluate(structures, batch_size=1)]
     for most, batches in ((10_000, [8, 7, 3]), (400, [8, 4, 2, 2, 2, 2, 2, 2, 2, 2, 2])):
-        potential = Limited(most)
+        potential = kind(most)
         assert [one.energy for one in potential.evaluate(structures)] == pytest.approx(expected, rel=1e-12)
         assert potential.batches == batches
     with pytest.raises(torch.OutOfMemoryError):
-        Limited(100).evaluate(structures)
+        kind(100).evaluate(structures)
 
 
 def test_a_potential_shows_what_it_is() -> None:

@@ -11,15 +11,23 @@ from uniscreen.training.objective import Material, Objective
 from uniscreen.training.recipe import LossSection
 
 
-def test_passes_get_smaller_where_memory_does_not_suffice(loaded, monkeypatch):
-    """In validation too, which comes first."""
-    potential = copy.deepcopy(loaded("chgnet-0.3.0"))
+@pytest.fixture
+def potential(loaded):
+    return copy.deepcopy(loaded("chgnet-0.3.0"))
+
+
+@pytest.fixture
+def objective(potential):
     frames = [
         LabelledStructure(atoms, atoms.get_potential_energy(), atoms.get_forces(), None, None, f"frame {k}")
         for k, atoms in enumerate(labelled(rattled(6), potential))
     ]
     parameters = [parameter.requires_grad_() for parameter in potential.model.parameters()]
-    objective = Objective(potential, parameters, LossSection(), Material(frames, frames, []))
+    return Objective(potential, parameters, LossSection(), Material(frames, frames, []))
+
+
+def test_passes_get_smaller_where_memory_does_not_suffice(potential, objective, monkeypatch):
+    """In validation too, which comes first."""
     expected, results = objective.evaluate(objective.validation, LossSection())
     derivatives, most = potential.derivatives, 2 * objective.samples[0].n_edges
     sizes = []
@@ -38,3 +46,29 @@ def test_passes_get_smaller_where_memory_does_not_suffice(loaded, monkeypatch):
     sizes.clear()
     objective.backward(objective.train, LossSection())
     assert max(sizes) <= most
+
+
+class NoMemory(torch.autograd.Function):
+    """The identity, whose gradient gets no memory in TorchScript."""
+
+    @staticmethod
+    def forward(ctx, values):
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise RuntimeError("The following operation failed in the TorchScript interpreter. CUDA out of memory.")
+
+
+def test_passes_get_smaller_where_memory_does_not_suffice_for_the_gradient(potential, objective, monkeypatch):
+    derivatives, most = potential.derivatives, 2 * objective.samples[0].n_edges
+    sizes = []
+
+    def limited(graph, **options):
+        sizes.append(graph.edge_index.shape[1])
+        found = derivatives(graph, **options)
+        return found._replace(energy=NoMemory.apply(found.energy)) if sizes[-1] > most else found
+
+    monkeypatch.setattr(potential, "derivatives", limited)
+    objective.backward(objective.train, LossSection())
+    assert sizes[0] > most >= max(sizes[-3:])

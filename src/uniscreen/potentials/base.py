@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from uniscreen.potentials.cost import Cost, LargestCost
 from uniscreen.structures.graph import AtomicGraph
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -46,6 +47,26 @@ class Prediction(NamedTuple):
 
 BATCH_ATOMS = 1000
 """More in one batch take memory and no less time: of 512-atom silicon CHGNet takes 1.3 s each, alone and by four."""
+
+
+CUDA_OUT_OF_MEMORY = "CUDA out of memory"
+"""What torch's error says then, also where TorchScript has made a plain RuntimeError of it."""
+
+
+@contextmanager
+def naming_out_of_memory() -> Iterator[None]:
+    """Raise torch.OutOfMemoryError also where TorchScript, which layers of MACE run in, raises a plain RuntimeError.
+
+    https://github.com/pytorch/pytorch/issues/148642
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        if CUDA_OUT_OF_MEMORY not in str(error):
+            raise
+        raise torch.OutOfMemoryError(str(error)) from None
 
 
 class SystemResult(NamedTuple):
@@ -149,6 +170,7 @@ class DifferentiablePotential(Potential):
     def predict(self, graph: AtomicGraph) -> Prediction:
         """Total energies, differentiable with respect to ``graph.positions`` and ``graph.cells``."""
 
+    @naming_out_of_memory()
     @torch.enable_grad()
     def derivatives(self, graph: AtomicGraph, *, stress: bool = True, create_graph: bool = False) -> Evaluation:
         """Energy, forces F = -dE/dx and stress σ = (1/V) dE/dε with a symmetric strain ε; the energy is attached.

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import smooth_l1_loss
 
 from uniscreen.errors import InputError
-from uniscreen.potentials.base import split
+from uniscreen.potentials.base import naming_out_of_memory, split
 from uniscreen.structures.graph import AtomicGraph
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
@@ -137,7 +137,8 @@ class Objective:
             stress = any(one.stress is not None for one in part) and factors.stress > 0
             predicted = self._potential.derivatives(graph, stress=stress, create_graph=True)
             loss = self._loss(predicted, graph, part, factors)
-            found = torch.autograd.grad(share * loss, self._parameters, allow_unused=True)
+            with naming_out_of_memory():
+                found = torch.autograd.grad(share * loss, self._parameters, allow_unused=True)
             yield float(loss.detach()), [None if one is None else one.contiguous() for one in found]
 
     def evaluations(

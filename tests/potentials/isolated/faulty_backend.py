@@ -55,7 +55,7 @@ class Model(lennard_jones.Model):
         if len(batch.numbers) > self.most_atoms:
             if self.is_killed:
                 os.kill(os.getpid(), signal.SIGKILL)
-            raise MemoryError("no memory for so many atoms")
+            raise self.no_memory
         results = super().evaluate(batch)
         if self.leave_out:
             del results[self.leave_out]
@@ -69,4 +69,6 @@ def load(settings):
     model.leave_out = settings.get("leave_out")
     model.most_atoms = settings.get("most_atoms", 1000)
     model.is_killed = settings.get("is_killed", False)
+    in_torchscript = RuntimeError("The following operation failed in the TorchScript interpreter. CUDA out of memory.")
+    model.no_memory = in_torchscript if settings.get("in_torchscript") else MemoryError("no memory for so many atoms")
     return model

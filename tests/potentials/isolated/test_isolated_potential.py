@@ -251,9 +251,9 @@ def test_a_structure_that_kills_the_worker_fails_alone(faulty: IsolatedPotential
     assert first.energy == pytest.approx(alone.energy, abs=1e-9)
 
 
-@pytest.mark.parametrize("is_killed", [False, True], ids=["raises", "is killed"])
-def test_a_worker_out_of_memory_gets_smaller_batches(is_killed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    potential, sizes = start("faulty", most_atoms=4, is_killed=is_killed), []
+@pytest.mark.parametrize("way", ["raises", "in_torchscript", "is_killed"])
+def test_a_worker_out_of_memory_gets_smaller_batches(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    potential, sizes = start("faulty", most_atoms=4, **{way: True}), []
     evaluate = potential.evaluate_graph
 
     def counted(graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
@@ -270,8 +270,11 @@ def test_a_worker_out_of_memory_gets_smaller_batches(is_killed: bool, monkeypatc
     assert sizes.count(4) > 4  # and no smaller ones than need be
 
 
-def test_a_structure_too_large_for_a_worker_says_so() -> None:
-    (result,) = relax(start("faulty", most_atoms=4), [bulk("Ar", "fcc", a=5.4) * (5, 1, 1)])
+@pytest.mark.parametrize("in_torchscript", [False, True])
+def test_a_structure_too_large_for_a_worker_says_so(in_torchscript: bool) -> None:
+    (result,) = relax(
+        start("faulty", most_atoms=4, in_torchscript=in_torchscript), [bulk("Ar", "fcc", a=5.4) * (5, 1, 1)]
+    )
     assert result.reason == "its 5 atoms need more memory than the device has"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from uniscreen.errors import BackendError, BackendUnavailableError
-from uniscreen.potentials.base import Evaluation, Potential
+from uniscreen.potentials.base import CUDA_OUT_OF_MEMORY, Evaluation, Potential
 from uniscreen.potentials.isolated import worker
 from uniscreen.potentials.isolated.program import Program, start_worker
 from uniscreen.potentials.isolated.trained import check_files, is_trained
@@ -115,8 +115,9 @@ class IsolatedPotential(Potential):
                 batch = f"{len(graph.numbers)} atoms in {graph.n_systems} structures"
                 raise BackendError(f"The worker of {self.card.name} {error} (on a batch of {batch})") from None
         if "error" in answer:
-            out_of_memory = answer["error"].partition(":")[0] in OUT_OF_MEMORY
-            raise (torch.OutOfMemoryError if out_of_memory else BackendError)(f"{self.card.name}: {answer['error']}")
+            kind, text = answer["error"].partition(":")[0], f"{self.card.name}: {answer['error']}"
+            out_of_memory = kind in OUT_OF_MEMORY or CUDA_OUT_OF_MEMORY in text
+            raise torch.OutOfMemoryError(text) if out_of_memory else BackendError(text)
         self.evaluation_seconds = answer["seconds"]
         n_systems, n_atoms = graph.n_systems, len(graph.numbers)
         moments = self.card.magnetic_moments
