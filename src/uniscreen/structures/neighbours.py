@@ -103,7 +103,7 @@ def _enumerate_pairs(
     pair = torch.div(local, half[row], rounding_mode="floor")
     i = torch.div(pair, n_atoms[row], rounding_mode="floor")
     j = pair % n_atoms[row]
-    keep = (image > 0) | (i < j)
+    keep = torch.nonzero((image > 0) | (i < j)).flatten()  # once: a GPU waits for each mask that is used as an index
     row, image, i, j = row[keep], image[keep], i[keep], j[keep]
 
     span = 2 * images[systems] + 1  # (b, 3)
@@ -117,7 +117,7 @@ def _enumerate_pairs(
     system = systems[row]
     centre, neighbour = i + ptr[system], j + ptr[system]
     vector = wrapped[neighbour] - wrapped[centre] + torch.einsum("ni,nij->nj", shift, cells[system])
-    near = vector.square().sum(dim=1) < cutoff**2
+    near = torch.nonzero(vector.square().sum(dim=1) < cutoff**2).flatten()
     return centre[near], neighbour[near], shift[near]
 
 
