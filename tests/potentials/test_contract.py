@@ -125,6 +125,20 @@ def test_another_choice_of_lattice_vectors_is_the_same_crystal(
     assert_close(*results, energy=1e-9, forces=1e-8, stress=1e-9)
 
 
+@pytest.mark.parametrize("name", CHGNET)
+def test_a_bond_as_long_as_the_cutoff_of_angles_is_seen_alike_from_both_ends(
+    name: str, loaded: Callable[..., Potential]
+) -> None:
+    """Its length seen from one end is, after rounding, 3 Å in some of these crystals, and just less from the other."""
+    origins = np.random.default_rng(0).uniform(-3.0, 6.0, (60, 3))
+    crystals = [
+        Atoms("CuO", x + np.array([[0.0, 0.0, 0.0], [1.4, 1.5, 1.6]]), cell=[3.0, 3.0, 5.0], pbc=True) for x in origins
+    ]
+    first, *others = loaded(name, "float64").evaluate(crystals)
+    for other in others:
+        assert_close(other, first, 1e-9, 1e-9, 1e-9)
+
+
 @pytest.mark.parametrize("name", LOW_SYMMETRY)
 def test_forces_are_the_derivative_of_the_energy(name: str, potential64: Potential, crystals: dict[str, Atoms]) -> None:
     """Central finite differences, for two atoms of each crystal."""

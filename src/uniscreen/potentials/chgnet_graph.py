@@ -51,7 +51,8 @@ class BondGraph(NamedTuple):
         centre, neighbour = graph.edge_index
         n_atoms, n_pairs = len(graph.numbers), len(centre) // 2
         lengths = graph.edge_vectors.norm(dim=1)
-        is_short = lengths.detach() < bond_cutoff
+        # Judged from one end: rounding must not tear the two edges of a pair apart.
+        is_short = (lengths[:n_pairs].detach() < bond_cutoff).repeat(2)
         edge_a, edge_b = _edge_pairs(centre, is_short, n_atoms)
         directions = graph.edge_vectors / lengths[:, None]
         cosine = (directions[edge_a] * directions[edge_b]).sum(dim=1) * (1 - 1e-6)  # as chgnet's AngleEncoder
