@@ -14,7 +14,9 @@ from finetuning_frames import labelled, rattled
 from mace_models import random_model
 from other_device import OTHER, OtherTensor, other_device
 from uniscreen import load_potential
-from uniscreen.potentials import loading, mace
+from uniscreen.errors import InputError
+from uniscreen.potentials import find_card, loading, mace
+from uniscreen.potentials.weights import locate
 from uniscreen.relaxation import inflight
 from uniscreen.relaxation.inflight import relax
 from uniscreen.relaxation.result import RelaxationSettings
@@ -48,11 +50,15 @@ def elsewhere(pairs: int = neighbours.PAIRS_PER_SYSTEM["cuda"]) -> Iterator[None
 
 @pytest.fixture(scope="module", params=["chgnet-0.3.0", "m3gnet-mp-2021.2.8", "mace"])
 def name(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Models that are installed, of MACE one with random weights."""
+    """Models whose package and weights are on this machine, of MACE one with random weights."""
     package = {"chgnet-0.3.0": "chgnet", "m3gnet-mp-2021.2.8": "matgl", "mace": "mace"}[request.param]
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     if package != "mace":
+        try:
+            locate(find_card(request.param))
+        except InputError as error:
+            pytest.skip(str(error))
         return str(request.param)
     path = tmp_path_factory.mktemp("mace") / "tiny.model"
     torch.save(random_model(), path)
