@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -31,7 +32,7 @@ class Process:
     def __init__(self, work: Callable[[Parent], None], environment: Mapping[str, str] | None = None) -> None:
         self.connection, theirs = Pipe()
         self._process = subprocess.Popen(  # noqa: S603  # our own module
-            [sys.executable, "-P", "-m", "uniscreen.processes", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "uniscreen.processes", str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env={**os.environ, **ONE_THREAD, **(environment or {})},
@@ -98,17 +99,24 @@ def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
     process.wait()
 
 
-def _leave_if_orphaned(parent: int) -> None:
-    """End at once when the parent is gone: the same command may continue its run already."""
+def end_with(parent: int) -> None:
+    """From now on end this process, and all in its session, which it leads, when its parent, of this id, is gone.
+
+    The same command may continue its run already.
+    """
+    threading.Thread(target=_end_when_orphaned, args=(parent,), daemon=True).start()
+
+
+def _end_when_orphaned(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def main() -> None:
     """Do the work that the parent sends."""
+    end_with(int(sys.argv[2]))
     parent = Parent(Connection(int(sys.argv[1])))
-    threading.Thread(target=_leave_if_orphaned, args=(os.getppid(),), daemon=True).start()
     try:
         parent.receive()(parent)
     except (EOFError, BrokenPipeError, ConnectionResetError):  # it wants nothing more

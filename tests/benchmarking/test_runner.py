@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,9 @@ class Killed(LennardJones):
 
 class Slow(LennardJones):
     def calculate(self, *arguments, **named):
-        open(os.environ["STARTED"], "w").close()
+        with open(os.environ["STARTED"] + ".part", "w") as file:
+            file.write(str(os.getpid()))
+        os.replace(file.name, os.environ["STARTED"])
         time.sleep(600)
 """
 
@@ -204,8 +207,9 @@ def test_a_script_in_the_working_directory_is_not_taken_for_a_package(files, tmp
     assert not run_benchmark(spec(files, models={MODEL: {}}, regimes=["zero-shot"]), tmp_path / "out").failed
 
 
-def test_a_benchmark_that_is_stopped_continues(files, calculators, tmp_path):
-    """An interrupt ends the cells that run and records none of them as failed."""
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGKILL])
+def test_a_benchmark_that_is_stopped_continues(files, calculators, tmp_path, way):
+    """Its end is that of the cells that run, none of which is recorded as failed."""
     text = spec(files, models={"slow": {"model": "ase:bad_calculators:Slow"}, MODEL: {}}, regimes=["zero-shot"])
     (tmp_path / "spec.yaml").write_text(text.as_yaml(), encoding="utf-8")
     command = [sys.executable, "-m", "uniscreen", "benchmark", str(tmp_path / "spec.yaml"), "-o", str(tmp_path / "out")]
@@ -221,10 +225,16 @@ def test_a_benchmark_that_is_stopped_continues(files, calculators, tmp_path):
         time.sleep(0.2)
     with pytest.raises(ResumeError, match="Another process"):
         run_benchmark(text, tmp_path / "out")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(way)
     _, printed = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Stopped" in printed
+    if way == signal.SIGINT:
+        assert process.returncode == 130
+        assert "Stopped" in printed
+    cell = Path(f"/proc/{(calculators / 'started').read_text()}")
+    until = time.monotonic() + 20
+    while cell.exists():
+        assert time.monotonic() < until
+        time.sleep(0.1)
     assert [done for _, done in plan(text, tmp_path / "out")] == [False, True]
 
 

@@ -1,4 +1,4 @@
-"""One cell of a benchmark, in a process of its own: ``python -m uniscreen.benchmarking.cell FOLDER``.
+"""One cell of a benchmark, in a process of its own, which ends with the benchmark's.
 
 The folder holds ``cell.json``; the trained potential comes to lie in ``model``, and the rows in ``Cell.rows_name``,
 written last. What was trained is not trained again where only its evaluation was cut short, or more is to be measured.
@@ -25,6 +25,7 @@ from uniscreen.benchmarking.results import failed_row, row
 from uniscreen.durable import making, write_atomically
 from uniscreen.errors import InputError, UniscreenError
 from uniscreen.potentials import load_potential
+from uniscreen.processes import end_with
 from uniscreen.structures.labels import read_labelled
 from uniscreen.training.finetuning import finetune
 from uniscreen.training.predictions import predict
@@ -162,10 +163,11 @@ def main() -> None:
     """Run the cell of a folder; an error becomes a row, one that is not meant for the user is in the log as well."""
     import torch
 
+    folder, parent, device, trust = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4] == "trust"
+    end_with(parent)
     torch.set_num_threads(1)
-    folder, device, trust = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "trust"
     cell = Cell.model_validate_json((folder / CELL).read_text(encoding="utf-8"))
-    with making(folder):  # the process of a benchmark that was killed may still be at it
+    with making(folder):  # the process of a benchmark that was killed may be at it for another moment
         if (folder / cell.rows_name).is_file():
             return
         start = time.perf_counter()

@@ -151,7 +151,8 @@ class _Processes:
             _end(process)
 
     def _start(self, folder: Path) -> subprocess.Popen[bytes] | None:
-        command = [sys.executable, "-P", "-m", "uniscreen.benchmarking.cell", str(folder), *self._options]
+        arguments = [str(folder), str(os.getpid()), *self._options]
+        command = [sys.executable, "-P", "-m", "uniscreen.benchmarking.cell", *arguments]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         with self._lock:
             if self._stopped:
