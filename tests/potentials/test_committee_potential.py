@@ -16,7 +16,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from uniscreen.errors import InputError, IsolatedAtomsError, UnsupportedElementError
-from uniscreen.potentials.committee import Committee, _require_comparable, spread
+from uniscreen.potentials.committee import Committee, _require_comparable
 from uniscreen.potentials.testing import checks
 from uniscreen.relaxation.inflight import relax
 from uniscreen.relaxation.result import RelaxationSettings
@@ -94,18 +94,13 @@ def test_the_spread_is_the_sample_standard_deviation(
     committee: Committee, members: list[Potential], crystals: dict[str, Atoms]
 ) -> None:
     structures = [crystals["SrTiO3"], crystals["Cu"]]
-    graph = committee.graph(structures)
-    evaluations = committee.evaluate_members(graph, stress=False)
-    assert all(evaluation.stress is None for evaluation in evaluations)
-    found = spread(graph, evaluations)
     alone = [member.evaluate(structures) for member in members]
-    for i, atoms in enumerate(structures):
-        per_atom = [results[i].energy / len(atoms) for results in alone]
-        assert float(found.energy[i]) == pytest.approx(np.std(per_atom, ddof=1), abs=1e-6)
+    for found, atoms, a, b in zip(committee.evaluate(structures), structures, *alone, strict=True):
         # Of two numbers it is their difference over the square root of two.
-        deviation = np.linalg.norm(alone[0][i].forces - alone[1][i].forces, axis=1) / np.sqrt(2)
-        np.testing.assert_allclose(found.forces[graph.system == i], deviation, rtol=0, atol=1e-5)
-        assert float(found.max_force[i]) == pytest.approx(deviation.max(), abs=1e-5)
+        assert found.energy_std == pytest.approx(abs(a.energy - b.energy) / np.sqrt(2) / len(atoms), abs=1e-6)
+        deviation = np.linalg.norm(a.forces - b.forces, axis=1) / np.sqrt(2)
+        np.testing.assert_allclose(found.force_std, deviation, rtol=0, atol=1e-5)
+    assert (alone[0][0].energy_std, alone[0][0].force_std) == (None, None)
 
 
 def test_its_card_is_what_holds_of_all_members(committee: Committee, members: list[Potential]) -> None:
@@ -184,6 +179,5 @@ def test_the_example_in_the_documentation_runs() -> None:
     (example,) = re.findall(r"```python\n(.+?)```", text, flags=re.DOTALL)
     names: dict = {}
     exec(example, names)
-    assert len(names["members"]) == 2
-    assert names["deviation"].energy.shape == (2,)
-    assert names["results"][0].energy < 0
+    assert names["result"].energy < 0
+    assert names["result"].energy_std > 0

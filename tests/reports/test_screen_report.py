@@ -295,6 +295,15 @@ def test_named_corrections_are_not_taken_for_columns_of_the_input(report, make_c
     assert page.column("top", "Self-consistent, meV/atom") == ["12.3"]
 
 
+def test_an_ensemble_shows_how_far_its_members_are_apart(report, make_candidate):
+    page = report(
+        [make_candidate("a", "CoO", -1.2, energy_std_eV_per_atom=0.0123, max_force_std_eV_per_A=0.2, origin="by hand")]
+    )
+    assert page.column("top", "Members apart, meV/atom") == ["12.3"]
+    headings = [cell["text"] for cell in page.tables["top"][0]]
+    assert [name for name in headings if name.endswith("_std_eV_per_A") or name == "origin"] == ["origin"]
+
+
 def test_missing_terminal_is_said_and_not_drawn(report, dft, make_candidate):
     rows = [make_candidate("a", "NaCl", -2.0), make_candidate("b", "KCl", -2.1)]
     page = report(rows, dft, hull="references")

@@ -184,6 +184,28 @@ def test_forces_by_length(run):
     ]
 
 
+def test_errors_by_how_far_the_members_are_apart(run, page):
+    assert "deviations-test" not in page.tables
+    atoms = pd.read_parquet(run / "forces.parquet")
+    is_test = atoms["set"] == "test"
+    (n,) = {int(is_test.sum())}
+    assert n == 6
+    atoms["force_std"] = np.nan
+    atoms.loc[is_test, "force_std"] = [0.03, 0.01, 0.02, 0.05, 0.04, 0.06]
+    for axis in "xyz":
+        atoms.loc[is_test, f"f{axis}_trained"] = atoms.loc[is_test, f"f{axis}"]
+    atoms.loc[is_test, "fx_trained"] += [0.3, -0.1, 0.2, 0.6, 0.4, -0.7]
+    atoms.to_parquet(run / "forces.parquet")
+    page = Page(write_training_report(run))
+    assert page.rows("deviations-test") == [
+        ["least", "2", "15.0", "150.0", "200.0"],
+        ["less", "2", "35.0", "350.0", "400.0"],
+        ["more", "1", "50.0", "600.0", "600.0"],
+        ["most", "1", "60.0", "700.0", "700.0"],
+    ]
+    assert "deviations-train" not in page.tables
+
+
 def test_parity_plots_hold_every_point_and_its_residual(page, finished):
     table = pd.read_csv(finished[0] / "predictions.csv", keep_default_na=False)
     table = table[table["set"] == "test"]

@@ -129,6 +129,13 @@ def test_elements_that_a_fine_tuning_never_saw_are_flagged():
     assert set(table_of(*records)["flags"]) == {""}
 
 
+def test_an_ensemble_whose_members_are_apart_is_flagged():
+    records = made(0, "NaCl", -1.0, energy_std=0.019), made(1, "MgO", -1.0, energy_std=0.021)
+    table = table_of(*records).set_index("id")
+    assert table["flags"].to_dict() == {"c0": "", "c1": "members_disagree"}
+    assert table["energy_std_eV_per_atom"].to_dict() == {"c0": 0.019, "c1": 0.021}
+
+
 @pytest.mark.parametrize("convention", ["MP2020-corrected", "raw"])
 def test_reference_energies_of_a_fine_tuning_are_taken_off_again(convention):
     """Sodium chloride and sodium, 300 and 7 eV an atom up by the other code, are where the base has them."""
@@ -167,6 +174,7 @@ def test_results_of_an_earlier_screen_are_carried_under_names_of_their_own():
             "rank": [7],
             "input_rank": [3],
             "e_above_hull_self_consistent_eV_per_atom": [0.5],  # which this screen has none of
+            "energy_std_eV_per_atom": [0.1],
             "correction_anion_oxide_eV_per_atom": [-0.6],
         }
     )
@@ -175,6 +183,7 @@ def test_results_of_an_earlier_screen_are_carried_under_names_of_their_own():
         "input_input_rank",
         "input_rank",
         "input_e_above_hull_self_consistent_eV_per_atom",
+        "input_energy_std_eV_per_atom",
         "input_correction_anion_oxide_eV_per_atom",
     ]
     assert table.loc[0, ["rank", "input_input_rank", "input_rank"]].tolist() == [1, 7, 3]

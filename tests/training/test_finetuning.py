@@ -431,6 +431,13 @@ def test_an_ensemble_is_a_committee(frames, tmp_path, how):
     energies = [member.evaluate(crystal)[0].energy for member in committee.members]
     assert len(set(energies)) == len(energies)
     assert committee.evaluate(crystal)[0].energy == pytest.approx(np.mean(energies))
+    row = pd.read_csv(tmp_path / "run" / "predictions.csv").query("set == 'train'").iloc[0]
+    (frame,) = [one.atoms for one in read_labelled(frames["train"]).structures if one.place == row["place"]]
+    found = committee.evaluate([frame])[0]
+    assert row["energy_std_meV_per_atom"] == pytest.approx(1000 * found.energy_std, rel=0.01)
+    assert row["max_force_std_meV_per_A"] == pytest.approx(1000 * found.force_std.max(), rel=0.01)
+    atoms = pd.read_parquet(tmp_path / "run" / "forces.parquet").query("set == 'train'")
+    np.testing.assert_allclose(atoms["force_std"][: len(frame)], found.force_std, rtol=0.01)
     (tmp_path / "run" / "members" / "0" / "model.json").unlink()
     with pytest.raises(InputError):
         load_potential(str(tmp_path / "run"), device="cpu")

@@ -30,12 +30,18 @@ class Evaluation(NamedTuple):
 
     ``energy`` (B,) eV, total; ``forces`` (N, 3) eV/Å; ``stress`` (B, 3, 3) eV/Å³, tension positive, or None where it
     was not asked for; ``magnetic_moments`` (N,) μ_B, or None where the model has none.
+
+    Of a committee of n also how far its members are apart, sample standard deviations (divided by n - 1):
+    ``energy_std`` (B,) eV/atom; ``force_std`` (N,) eV/Å, the root of the summed variances of the three components. By
+    the latter, divided by n, DP-GEN chooses what to label: Zhang et al., Comput. Phys. Commun. 253, 107206 (2020).
     """
 
     energy: Tensor
     forces: Tensor
     stress: Tensor | None
     magnetic_moments: Tensor | None
+    energy_std: Tensor | None = None
+    force_std: Tensor | None = None
 
 
 class Prediction(NamedTuple):
@@ -70,12 +76,18 @@ def naming_out_of_memory() -> Iterator[None]:
 
 
 class SystemResult(NamedTuple):
-    """One structure's share of an Evaluation, as NumPy: shapes (), (n, 3), (3, 3), (n,)."""
+    """One structure's share of an Evaluation, as NumPy: shapes (), (n, 3), (3, 3), (n,).
+
+    Of a committee also the standard deviations of its members: of the energy, eV/atom, and of the force on each atom
+    (n,), eV/Å.
+    """
 
     energy: float
     forces: np.ndarray
     stress: np.ndarray
     magnetic_moments: np.ndarray | None
+    energy_std: float | None = None
+    force_std: np.ndarray | None = None
 
 
 class Potential(ABC):
@@ -215,12 +227,16 @@ def split(graph: AtomicGraph, evaluation: Evaluation) -> list[SystemResult]:
     assert evaluation.stress is not None
     stress = evaluation.stress.cpu().numpy()
     moments = None if evaluation.magnetic_moments is None else evaluation.magnetic_moments.cpu().numpy()
+    energy_std = None if evaluation.energy_std is None else evaluation.energy_std.cpu().numpy()
+    force_std = None if evaluation.force_std is None else evaluation.force_std.cpu().numpy()
     return [
         SystemResult(
             energy=float(energy[i]),
             forces=forces[start:stop],
             stress=stress[i],
             magnetic_moments=None if moments is None else moments[start:stop],
+            energy_std=None if energy_std is None else float(energy_std[i]),
+            force_std=None if force_std is None else force_std[start:stop],
         )
         for i, (start, stop) in enumerate(itertools.pairwise(ptr))
     ]

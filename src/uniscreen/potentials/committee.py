@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -22,18 +22,6 @@ if TYPE_CHECKING:
     from uniscreen.potentials.cards import ModelCard
     from uniscreen.potentials.loading import Device, Precision
     from uniscreen.structures.graph import AtomicGraph
-
-
-class Spread(NamedTuple):
-    """Sample standard deviations (divided by n - 1) over the n members of a committee, for B systems with N atoms.
-
-    ``energy`` (B,) eV/atom; ``forces`` (N,) eV/Å, the root of the summed variances of an atom's three components;
-    ``max_force`` (B,) eV/Å, the largest of these in each system.
-    """
-
-    energy: Tensor
-    forces: Tensor
-    max_force: Tensor
 
 
 class Committee(Potential):
@@ -64,8 +52,10 @@ class Committee(Potential):
         """That of the most costly member: they are evaluated in turn."""
         return LargestCost(tuple((member.cost, member.card.cutoff) for member in self.members))
 
-    def evaluate_members(self, graph: AtomicGraph, *, stress: bool = True) -> tuple[Evaluation, ...]:
-        """What each member says, in order, on its own part of a graph with this committee's cutoff.
+    def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
+        """The mean over the members, each on its own part of the graph, and how far they are apart.
+
+        Magnetic moments are there only where all members have them.
 
         Raises:
             IsolatedAtomsError: an atom has no neighbour within the cutoff of a member.
@@ -76,16 +66,15 @@ class Committee(Potential):
             if seen is not graph:
                 member.check(seen)
             evaluations.append(member.evaluate_graph(seen, stress=stress))
-        return tuple(evaluations)
-
-    def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
-        """The mean over the members; magnetic moments only where all have them."""
-        evaluations = self.evaluate_members(graph, stress=stress)
+        energies = torch.stack([each.energy for each in evaluations])
+        forces = torch.stack([each.forces for each in evaluations])
         return Evaluation(
-            energy=torch.stack([each.energy for each in evaluations]).mean(dim=0),
-            forces=torch.stack([each.forces for each in evaluations]).mean(dim=0),
+            energy=energies.mean(dim=0),
+            forces=forces.mean(dim=0),
             stress=_mean_of_all(each.stress for each in evaluations),
             magnetic_moments=_mean_of_all(each.magnetic_moments for each in evaluations),
+            energy_std=(energies / graph.n_atoms).std(dim=0),
+            force_std=forces.var(dim=0).sum(dim=1).sqrt(),
         )
 
     def check(self, graph: AtomicGraph, *, first: int = 0) -> None:
@@ -112,18 +101,6 @@ class SavedCommittee(Committee):
         if self.card.sha256 != card.sha256:
             raise InputError(f"{weights} has other members than it was written with. Train again, or copy it whole.")
         self.card = card
-
-
-def spread(graph: AtomicGraph, evaluations: Sequence[Evaluation]) -> Spread:
-    """How far the members of a committee are apart, from what ``evaluate_members`` gave for the graph.
-
-    The largest deviation of a force is the measure by which DP-GEN chooses structures to label: Zhang et al., Comput.
-    Phys. Commun. 253, 107206 (2020), there divided by n.
-    """
-    energy = torch.stack([each.energy for each in evaluations]) / graph.n_atoms
-    forces = torch.stack([each.forces for each in evaluations]).var(dim=0).sum(dim=1).sqrt()
-    max_force = forces.new_zeros(graph.n_systems).scatter_reduce_(0, graph.system, forces, "amax")
-    return Spread(energy.std(dim=0), forces, max_force)
 
 
 def _mean_of_all(values: Iterable[Tensor | None]) -> Tensor | None:

@@ -53,6 +53,7 @@ def ended_relaxation(
         return Relaxation(system.key, status, reason, atoms, system.n_steps)
     assert evaluation.stress is not None
     max_stress = float(evaluation.stress[i].abs().max())
+    energy_std, force_std = evaluation.energy_std, evaluation.force_std
     if evaluation.magnetic_moments is not None:
         atoms.set_initial_magnetic_moments(evaluation.magnetic_moments[start:stop].cpu().numpy())
     return Relaxation(
@@ -65,6 +66,8 @@ def ended_relaxation(
         energy=float(evaluation.energy[i]),
         max_force=float(evaluation.forces[start:stop].norm(dim=1).max()),
         max_stress=None if math.isnan(max_stress) else max_stress,
+        energy_std=None if energy_std is None else float(energy_std[i]),
+        max_force_std=None if force_std is None else float(force_std[start:stop].max()),
     )
 
 

@@ -54,8 +54,9 @@ class Relaxation:
     ``atoms`` is the last structure that was reached; where a guard was broken, the one that broke it. ``energy`` is its
     total energy in eV, ``initial_energy`` that of the structure as it was given, ``max_force`` the largest force on an
     atom in eV/Å, ``max_stress`` the largest absolute component of the stress in eV/Å³; they are None where the status
-    is none of ok, not_converged and stopped_early, ``max_stress`` also where the model gives none. ``reason`` says why
-    it is not ok.
+    is none of ok, not_converged and stopped_early, ``max_stress`` also where the model gives none. Of a committee
+    ``energy_std`` is the standard deviation of the members' energies in eV/atom, ``max_force_std`` the largest of the
+    forces on an atom in eV/Å. ``reason`` says why it is not ok.
     """
 
     key: int
@@ -67,3 +68,5 @@ class Relaxation:
     energy: float | None = None
     max_force: float | None = None
     max_stress: float | None = None
+    energy_std: float | None = None
+    max_force_std: float | None = None

@@ -31,6 +31,8 @@ FLAGS = {
     "energy is not that of a minimum.",
     "outside_fine_tuning": "The model was fine-tuned without an element of the candidate (after the colon), which "
     "it knows from its base alone: trust it less than the base there, and see uniscreen validate on forgetting.",
+    "members_disagree": "The energies of the ensemble's members have a standard deviation of more than 20 meV/atom, "
+    "and their common error is larger: the crystal is unlike what they were trained on.",
     "correction_class_changed": "Relaxing changed what the Materials Project's corrections take the crystal for, such "
     "as a superoxide for an oxide, so its corrected energy jumped. Both corrections are in results.parquet "
     "(correction_eV_per_atom and correction_unrelaxed_eV_per_atom); look at the anions of the relaxed crystal.",

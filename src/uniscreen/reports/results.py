@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError
-from uniscreen.screening.columns import SELF_CONSISTENT_TYPES, is_correction_column
+from uniscreen.screening.columns import is_own_column
 from uniscreen.screening.committee_table import COMMITTEE_TYPES, MODEL_TYPES, model_column
 from uniscreen.structures.rows import carried_names
 
@@ -99,12 +99,11 @@ class ScreenResults:
         added = _committee_columns(models)
         _require(table, added, path)
         table.columns = carried_names(table.columns, DERIVED_COLUMNS)
-        known = {*TEXT_COLUMNS, *NUMBER_COLUMNS, *SELF_CONSISTENT_TYPES, *added}
         return cls(
             frame=_normalised(table, models),
             models=models,
             carried=tuple(
-                column for column in map(str, table.columns) if column not in known and not is_correction_column(column)
+                column for column in map(str, table.columns) if column not in added and not is_own_column(column)
             ),
             run=run,
             sha256=digest.hexdigest(),

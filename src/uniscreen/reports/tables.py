@@ -26,6 +26,7 @@ _DISTANCE = "E above hull, meV/atom"
 _MEAN_DISTANCE = "Mean E above hull, meV/atom"
 _DEVIATION = "Deviation, meV/atom"
 _OWN_DISTANCE = "Self-consistent, meV/atom"
+_ENERGY_STD, _MEMBERS = "energy_std_eV_per_atom", "Members apart, meV/atom"
 _MEAN_FORMATION = "Mean formation energy, eV/atom"
 _FORMATION = "Formation energy, eV/atom"
 _REACTION = "Decomposes into"
@@ -35,6 +36,7 @@ _HINTS = {
     _DISTANCE: _ERROR,
     _FORMATION: _ERROR,
     _DEVIATION: "standard deviation of E above hull between the models",
+    _MEMBERS: "standard deviation of the energies of the ensemble's members",
     _OWN_DISTANCE: "distance to the hull of the references as the potential sees them",
     _REACTION: "phases of other compositions, for one formula unit; hover for the phases of the hull",
     _REACTION_ENERGY: "energy above these phases; negative: stable by that much",
@@ -92,6 +94,7 @@ def top_table(results: ScreenResults, top: int) -> Table:
         (_REACTION_ENERGY, "number"),
         ("Volume change, %", "number"),
         ("Space group", "text"),
+        *([(_MEMBERS, "number")] if _ENERGY_STD in shown else []),
         *steps,
         ("Flags", "flags"),
     ]
@@ -197,6 +200,7 @@ def _top_row(row: dict[str, Any], carried: Sequence[str], *, committee: bool) ->
         number_cell(1000 * row["decomposition_energy_eV_per_atom"], 1),
         number_cell(row["volume_change_percent"], 1),
         _space_groups(row),
+        *([number_cell(1000 * row[_ENERGY_STD], 1)] if _ENERGY_STD in row else []),
         *steps,
         _flags(row["flags"]),
     ]

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 FORCE_EDGES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, math.inf)
 """Bins of the length of the labelled force on an atom, eV/Å; each holds its lower edge."""
 
+QUARTERS = ("least", "less", "more", "most")
+_DEVIATIONS_NOTE = (
+    "Deviation: of the members' forces on an atom. Error: the length of the difference to the DFT force. Errors that "
+    "rise with the deviation say that it shows where the ensemble is wrong. It is smaller than the errors, which the "
+    "members share in part."
+)
+
 GROUPS_SHOWN = 60
 FRAMES_SHOWN = 15
 
@@ -37,13 +44,17 @@ class ForceErrors(NamedTuple):
 
 
 class Breakdown(NamedTuple):
-    """The errors of one set of frames by group, by element and by size of the force; ``words`` name it."""
+    """The errors of one set of frames by group, by element and by size of the force; ``words`` name it.
+
+    ``deviations`` are those of an ensemble by how far its members are apart.
+    """
 
     name: str
     words: str
     groups: Table
     elements: Table
     magnitudes: Table
+    deviations: Table | None
 
 
 def breakdown(results: TrainingResults, name: str) -> Breakdown:
@@ -56,6 +67,7 @@ def breakdown(results: TrainingResults, name: str) -> Breakdown:
         group_table(frames),
         _force_table("Element", by_element(atoms)),
         _force_table("Length of the DFT force, eV/Å", by_magnitude(atoms)),
+        deviation_table(atoms),
     )
 
 
@@ -102,6 +114,34 @@ def by_magnitude(atoms: DataFrame) -> list[ForceErrors]:
     place = np.searchsorted(FORCE_EDGES, lengths, side="right") - 1
     bins = itertools.pairwise(FORCE_EDGES)
     return [_force_errors(_bin_name(*edges), atoms[place == k]) for k, edges in enumerate(bins) if (place == k).any()]
+
+
+def deviation_table(atoms: DataFrame) -> Table | None:
+    """One row a quarter of the atoms, by the standard deviation of the members' forces; None without an ensemble."""
+    if "force_std" not in atoms or atoms["force_std"].isna().any():
+        return None
+    deviations = 1000 * atoms["force_std"].to_numpy(np.float64)
+    errors = 1000 * np.linalg.norm(vectors(atoms, "trained") - vectors(atoms, ""), axis=1)
+    headers = [
+        Cell("Atoms by how far the members are apart"),
+        Cell("Atoms", kind="number"),
+        Cell("Mean deviation, meV/Å", kind="number"),
+        Cell("Mean error of the force, meV/Å", kind="number"),
+        Cell("Largest error, meV/Å", kind="number"),
+    ]
+    quarters = zip(QUARTERS, np.array_split(np.argsort(deviations, kind="stable"), len(QUARTERS)), strict=True)
+    rows = [
+        [
+            Cell(words, kind="short"),
+            number_cell(len(chosen), 0),
+            number_cell(float(deviations[chosen].mean()), 1),
+            number_cell(float(errors[chosen].mean()), 1),
+            number_cell(float(errors[chosen].max()), 1),
+        ]
+        for words, chosen in quarters
+        if len(chosen)
+    ]
+    return Table(headers, rows, _DEVIATIONS_NOTE)
 
 
 def vectors(atoms: DataFrame, stage: str) -> NDArray[np.float64]:

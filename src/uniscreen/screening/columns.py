@@ -44,6 +44,9 @@ SELF_CONSISTENT_TYPES = {
 }
 """Those of a screen whose references were evaluated with the model too."""
 
+ENSEMBLE_TYPES = {"energy_std_eV_per_atom": "float64", "max_force_std_eV_per_A": "float64"}
+"""Those of a screen with an ensemble."""
+
 REFERENCE_ENERGIES = "reference energies"
 """The name of the adjustment that takes off what a fine-tuning added to the reference energies."""
 
@@ -71,10 +74,21 @@ def is_correction_column(name: str) -> bool:
 
 def taken_names(names: Iterable[str], types: Iterable[str]) -> set[str]:
     """Names that no column of the input may have: the run's own, and what other runs would have of corrections."""
-    return {*types, *SELF_CONSISTENT_TYPES, *(name for name in map(str, names) if is_correction_column(name))}
+    return {
+        *types,
+        *SELF_CONSISTENT_TYPES,
+        *ENSEMBLE_TYPES,
+        *(name for name in map(str, names) if is_correction_column(name)),
+    }
 
 
-def column_types(adjustments: Iterable[str], *, self_consistent: bool) -> dict[str, str]:
+def is_own_column(name: str) -> bool:
+    """Whether a column of the results of one model is the run's own, not one of the input."""
+    return name in COLUMN_TYPES | ENSEMBLE_TYPES | SELF_CONSISTENT_TYPES or is_correction_column(name)
+
+
+def column_types(adjustments: Iterable[str], *, ensemble: bool, self_consistent: bool) -> dict[str, str]:
     """All columns of one run but the carried ones: one for each named adjustment that occurs in it."""
     named = sorted({correction_column(name) for name in adjustments})
-    return COLUMN_TYPES | (SELF_CONSISTENT_TYPES if self_consistent else {}) | dict.fromkeys(named, "float64")
+    optional = (ENSEMBLE_TYPES if ensemble else {}) | (SELF_CONSISTENT_TYPES if self_consistent else {})
+    return COLUMN_TYPES | optional | dict.fromkeys(named, "float64")

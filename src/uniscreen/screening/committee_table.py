@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uniscreen.screening.columns import COLUMN_TYPES, SELF_CONSISTENT_TYPES, is_correction_column
+from uniscreen.screening.columns import COLUMN_TYPES, is_own_column
 from uniscreen.structures.rows import carried_names
 from uniscreen.thermodynamics.hull import ON_HULL
 
@@ -74,9 +74,7 @@ def committee_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     }
     added |= {model_column(column, name): table[column] for name, table in each.items() for column in MODEL_TYPES}
     types = column_types(tables)
-    known = [
-        name for name in lead.columns if name in COLUMN_TYPES | SELF_CONSISTENT_TYPES or is_correction_column(name)
-    ]
+    known = [name for name in lead.columns if is_own_column(name)]
     own = lead[known]
     carried = lead.drop(columns=known)
     carried.columns = carried_names(carried.columns, types)

@@ -23,6 +23,9 @@ FAR_FROM_MINIMUM = -0.25
 LARGE_FORCES = 0.5
 """eV/Å left on an atom: ten times the usual limit of a relaxation, so the energy is not that of a minimum."""
 
+MEMBERS_APART = 0.02
+"""eV/atom between the members of an ensemble. Their common error is larger, see docs/fine-tuning.md."""
+
 FAR_BELOW_HULL = -0.10
 """eV/atom. Further below a complete DFT hull than new phases are found; a fault of the model is likelier."""
 
@@ -37,6 +40,7 @@ def flags(record: Record, card: ModelCard, standing: Standing, competition: Comp
         *(f"missing_terminal:{element}" for element in distance.missing_terminals),
         *_of_relaxation(record),
         *_of_elements(record, card),
+        *(["members_disagree"] if record.energy_std is not None and record.energy_std > MEMBERS_APART else []),
         *(["correction_class_changed"] if class_changed(record, card) else []),
         *([] if applied_correction(record, card).anions_known else ["oxidation_states_unknown"]),
         *_of_distance(distance, competition),

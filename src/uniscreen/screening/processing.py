@@ -86,6 +86,8 @@ class CandidateProcessor:
                 energy=relaxation.energy,
                 max_force=relaxation.max_force,
                 max_stress=relaxation.max_stress,
+                energy_std=relaxation.energy_std,
+                max_force_std=relaxation.max_force_std,
                 volume_change=after.get_volume() / before.get_volume() - 1.0,
                 space_group_initial=space_group(before),
                 space_group_final=space_group(after),

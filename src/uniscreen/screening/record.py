@@ -62,11 +62,12 @@ class Record:
     """The outcome of one candidate.
 
     ``index`` is its place in the input. ``energy`` is the model's own total energy in eV and ``initial_energy`` that of
-    the structure as it was given; ``max_force`` in eV/Å, ``max_stress`` in eV/Å³; ``volume_change`` the final over the
-    initial volume minus one. ``crystal`` is the relaxed structure. ``correction`` is the one that raw energies of it
-    call for, whether or not the model's are raw, and ``initial_correction`` that of the structure as it was given; both
-    only where there is a scheme for the model's functional. ``steps`` are kept of the pilot of a prescreening. All that
-    could not be had is None.
+    the structure as it was given; ``max_force`` in eV/Å, ``max_stress`` in eV/Å³; of an ensemble ``energy_std``, the
+    standard deviation of its members' energies in eV/atom, and ``max_force_std``, the largest of those of the forces on
+    an atom in eV/Å; ``volume_change`` the final over the initial volume minus one. ``crystal`` is the relaxed
+    structure. ``correction`` is the one that raw energies of it call for, whether or not the model's are raw, and
+    ``initial_correction`` that of the structure as it was given; both only where there is a scheme for the model's
+    functional. ``steps`` are kept of the pilot of a prescreening. All that could not be had is None.
     """
 
     index: int
@@ -80,6 +81,8 @@ class Record:
     energy: float | None = None
     max_force: float | None = None
     max_stress: float | None = None
+    energy_std: float | None = None
+    max_force_std: float | None = None
     volume_change: float | None = None
     space_group_initial: str = ""
     space_group_final: str = ""

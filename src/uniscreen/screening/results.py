@@ -49,7 +49,9 @@ def results_table(
 
     survey = _Survey.of(records, card)
     standings = Standings(competition, records, card, model_references)
-    types = column_types(survey.adjustments, self_consistent=model_references is not None)
+    types = column_types(
+        survey.adjustments, ensemble=survey.is_of_ensemble, self_consistent=model_references is not None
+    )
     parts = []
     for start in range(0, len(records), ROWS_AT_A_TIME):
         some = survey.by_system[start : start + ROWS_AT_A_TIME]
@@ -67,17 +69,19 @@ class _Survey:
 
     ``indices`` (n,): the place of each record in the input; ``by_system`` (n,): the places of the records among
     themselves, those of one chemical system after each other, so that few hulls are in memory; ``adjustments``: the
-    named ones in any of the corrections.
+    named ones in any of the corrections; ``is_of_ensemble``: whether there are deviations of an ensemble's members.
     """
 
     indices: NDArray[np.intp]
     by_system: NDArray[np.intp]
     adjustments: frozenset[str]
+    is_of_ensemble: bool
 
     @classmethod
     def of(cls, records: Iterable[Record], card: ModelCard) -> _Survey:
         indices, systems = array("q"), array("q")
         adjustments: set[str] = set()
+        is_of_ensemble = False
         numbers: dict[frozenset[int], int] = {}
         for record in records:
             indices.append(record.index)
@@ -86,7 +90,9 @@ class _Survey:
             systems.append(numbers.setdefault(system, len(numbers)))
             if evaluated:
                 adjustments |= applied_correction(record, card).adjustments.keys()
-        return cls(np.array(indices), np.argsort(np.array(systems), kind="stable"), frozenset(adjustments))
+                is_of_ensemble |= record.energy_std is not None
+        by_system = np.argsort(np.array(systems), kind="stable")
+        return cls(np.array(indices), by_system, frozenset(adjustments), is_of_ensemble)
 
 
 def _assembled(parts: Sequence[dict[str, pd.Series]], by_system: NDArray[np.intp]) -> pd.DataFrame:
@@ -163,6 +169,8 @@ def _evaluated(
         "max_force_eV_per_A": record.max_force,
         "max_stress_GPa": record.max_stress * EV_PER_CUBIC_ANGSTROM_TO_GPA,
         "volume_change_percent": 100.0 * record.volume_change,
+        "energy_std_eV_per_atom": record.energy_std,
+        "max_force_std_eV_per_A": record.max_force_std,
         "flags": ";".join(flags(record, card, standing, competition)),
     }
 

@@ -145,12 +145,14 @@ class _Stages:
                 **{
                     f"stress_mae_{stage}_GPa": _stress_mae(label, results[stage]) for stage in ("pretrained", "trained")
                 },
+                **_deviations(results["trained"]),
             }
 
     def atoms(self, name: str) -> Iterator[dict[str, Any]]:
         """One row an atom, for ``forces.parquet``; forces in eV/Å."""
         for k, label in enumerate(self.labels):
             before, after = self.results["pretrained"][k].forces, self.results["trained"][k].forces
+            deviations = self.results["trained"][k].force_std
             for atom, symbol in enumerate(label.atoms.symbols):
                 vectors = {"": label.forces[atom], "_pretrained": before[atom], "_trained": after[atom]}
                 components = {
@@ -158,7 +160,8 @@ class _Stages:
                     for stage, vector in vectors.items()
                     for i, axis in enumerate("xyz")
                 }
-                yield {"set": name, "place": label.place, "element": symbol, **components}
+                deviation = {} if deviations is None else {"force_std": float(deviations[atom])}
+                yield {"set": name, "place": label.place, "element": symbol, **components, **deviation}
 
 
 def _load(folder: Path, prepared: Prepared, assignments: Sequence[Assignment]) -> Potential:
@@ -204,11 +207,18 @@ def _held_out(data: TrainingData, trained: Sequence[Trained], places: Sequence[i
 
 
 def _mean(results: Sequence[SystemResult]) -> SystemResult:
-    """The mean energy, forces and stress of one structure."""
-    return results[0]._replace(
-        energy=float(np.mean([one.energy for one in results])),
-        forces=np.mean([one.forces for one in results], axis=0),
+    """The mean energy, forces and stress of one structure, and how far several are apart."""
+    energies, forces = [one.energy for one in results], [one.forces for one in results]
+    mean = results[0]._replace(
+        energy=float(np.mean(energies)),
+        forces=np.mean(forces, axis=0),
         stress=np.mean([one.stress for one in results], axis=0),
+    )
+    if len(results) == 1:
+        return mean
+    return mean._replace(
+        energy_std=float(np.std(energies, ddof=1)) / len(mean.forces),
+        force_std=np.sqrt(np.var(forces, axis=0, ddof=1).sum(axis=1)),
     )
 
 
@@ -271,6 +281,16 @@ def _metrics(trained: Sequence[Trained]) -> Iterator[dict[str, Any]]:
     for one in trained:
         for row in one.rows:
             yield {"member": one.number, **row}
+
+
+def _deviations(result: SystemResult) -> dict[str, float]:
+    """How far the members of an ensemble are apart; nothing of a single potential."""
+    if result.energy_std is None or result.force_std is None:
+        return {}
+    return {
+        "energy_std_meV_per_atom": 1000 * result.energy_std,
+        "max_force_std_meV_per_A": 1000 * float(result.force_std.max()),
+    }
 
 
 def _stress_mae(label: LabelledStructure, result: SystemResult) -> float | None:

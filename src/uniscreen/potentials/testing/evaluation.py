@@ -19,13 +19,21 @@ if TYPE_CHECKING:
     from uniscreen.potentials.base import Evaluation
     from uniscreen.structures.graph import AtomicGraph
 
-UNITS = {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å³", "magnetic_moments": "μ_B"}
+UNITS = {
+    "energy": "eV",
+    "forces": "eV/Å",
+    "stress": "eV/Å³",
+    "magnetic_moments": "μ_B",
+    "energy_std": "eV/atom",
+    "force_std": "eV/Å",
+}
 
 
 def shapes(subject: Subject) -> Iterator[Deviation]:
     """Energy (B,), forces (N, 3) and stress (B, 3, 3): float64, finite, detached, on the device; magnetic moments (N,).
 
-    For all structures in one batch and for a one-atom cell alone. The error is the number of faults.
+    A committee's standard deviations: of energies (B,), of forces (N,). For all structures in one batch and for a
+    one-atom cell alone. The error is the number of faults.
     """
     for where, structures in (
         ("all structures in a batch", list(subject.structures.values())),
@@ -42,6 +50,8 @@ def _faults(subject: Subject, graph: AtomicGraph, evaluation: Evaluation) -> lis
     expected = {"energy": (n_systems,), "forces": (n_atoms, 3), "stress": (n_systems, 3, 3)}
     if subject.potential.card.magnetic_moments:
         expected["magnetic_moments"] = (n_atoms,)
+    if evaluation.energy_std is not None:
+        expected |= {"energy_std": (n_systems,), "force_std": (n_atoms,)}
     faults = []
     for name in evaluation._fields:
         value: Tensor | None = getattr(evaluation, name)
