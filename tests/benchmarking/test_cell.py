@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,9 +64,8 @@ def test_what_a_model_raises_is_the_reason_and_its_traceback_in_the_log(snap, tm
         raise RuntimeError("no gold here\n  only copper")
 
     monkeypatch.setattr(running, "run_cell", refuses)
-    monkeypatch.setattr(sys, "argv", ["cell", str(tmp_path), "cpu", "-"])
     (tmp_path / "cell.json").write_text(snap.model_dump_json(), encoding="utf-8")
-    running.main()
+    running.run(tmp_path, trust_model_file=False, device="cpu")
     (one,) = json.loads((tmp_path / snap.rows_name).read_text(encoding="utf-8"))
     assert (one["status"], one["reason"]) == ("failed", "RuntimeError: no gold here only copper")
     assert "in refuses" in capsys.readouterr().err

@@ -159,20 +159,15 @@ def _cpu_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def main() -> None:
+def run(folder: Path, *, trust_model_file: bool, device: str) -> None:
     """Run the cell of a folder; an error becomes a row, one that is not meant for the user is in the log as well."""
-    import torch
-
-    folder, parent, device, trust = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4] == "trust"
-    end_with(parent)
-    torch.set_num_threads(1)
     cell = Cell.model_validate_json((folder / CELL).read_text(encoding="utf-8"))
     with making(folder):  # the process of a benchmark that was killed may be at it for another moment
         if (folder / cell.rows_name).is_file():
             return
         start = time.perf_counter()
         try:
-            rows = run_cell(cell, folder, trust_model_file=trust, device=device)
+            rows = run_cell(cell, folder, trust_model_file=trust_model_file, device=device)
         except UniscreenError as error:
             rows = [failed_row(cell, str(error))]
         except Exception as error:  # the boundary between cells: a model's code raises what it likes
@@ -181,6 +176,16 @@ def main() -> None:
         seconds = round(time.perf_counter() - start, 1)
         timed = [one | {"seconds": seconds} for one in rows]
         write_atomically(folder / cell.rows_name, json.dumps(timed, indent=1, ensure_ascii=False).encode())
+
+
+def main() -> None:
+    """Run the cell that the benchmark names."""
+    import torch
+
+    folder, parent, device, trust = sys.argv[1:]
+    end_with(int(parent))
+    torch.set_num_threads(1)
+    run(Path(folder), trust_model_file=trust == "trust", device=device)
 
 
 if __name__ == "__main__":
