@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from uniscreen.errors import InputError
+from on_this_machine import require_package, require_weights
 from uniscreen.potentials import find_card, model_cards
 from uniscreen.potentials.loading import BACKENDS, own_environment
-from uniscreen.potentials.weights import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,14 +29,9 @@ def model_name(request: pytest.FixtureRequest) -> str:
     package, environment = BACKENDS[card.architecture].imports, own_environment(card)
     if environment is not None:
         environment.ensure(card.name)
-    elif find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
-    try:
-        locate(card)
-    except InputError as error:
-        if "not on this machine" not in str(error):
-            raise
-        pytest.skip(str(error))
+    else:
+        require_package(package)
+    require_weights(card.name)
     return card.name
 
 

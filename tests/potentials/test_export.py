@@ -18,6 +18,7 @@ from broken_trainables import Learned
 from matgl_folders import VARIANTS, save
 from pymatgen.io.ase import AseAtomsAdaptor
 
+from on_this_machine import require_weights
 from uniscreen import load_potential
 from uniscreen.errors import InputError
 from uniscreen.potentials.committee import Committee
@@ -269,10 +270,8 @@ def test_what_float32_leaves_of_the_reference_energies(
     name: str, reference: float, error: float, tmp_path: Path
 ) -> None:
     """Within so many eV/atom, for 64 atoms: a few units in float32's last place of other codes' energies."""
-    try:
-        potential = load_potential(name, device="cpu")
-    except InputError as missing:
-        pytest.skip(str(missing))
+    require_weights(name)
+    potential = load_potential(name, device="cpu")
     assert isinstance(potential, TrainablePotential)
     potential.reference_energies = {"Na": reference}
     done = export(potential, tmp_path / "exported")

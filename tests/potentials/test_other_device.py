@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +11,10 @@ import torch
 
 from finetuning_frames import labelled, rattled
 from mace_models import random_model
+from on_this_machine import require_package, require_weights
 from other_device import OTHER, OtherTensor, other_device
 from uniscreen import load_potential
-from uniscreen.errors import InputError
-from uniscreen.potentials import find_card, loading, mace
-from uniscreen.potentials.weights import locate
+from uniscreen.potentials import loading, mace
 from uniscreen.relaxation import inflight
 from uniscreen.relaxation.inflight import relax
 from uniscreen.relaxation.result import RelaxationSettings
@@ -52,13 +50,9 @@ def elsewhere(pairs: int = neighbours.PAIRS_PER_SYSTEM["cuda"]) -> Iterator[None
 def name(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Models whose package and weights are on this machine, of MACE one with random weights."""
     package = {"chgnet-0.3.0": "chgnet", "m3gnet-mp-2021.2.8": "matgl", "mace": "mace"}[request.param]
-    if find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
+    require_package(package)
     if package != "mace":
-        try:
-            locate(find_card(request.param))
-        except InputError as error:
-            pytest.skip(str(error))
+        require_weights(request.param)
         return str(request.param)
     path = tmp_path_factory.mktemp("mace") / "tiny.model"
     torch.save(random_model(), path)

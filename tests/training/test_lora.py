@@ -12,12 +12,11 @@ import torch
 from ase.build import bulk
 
 from mace_models import random_model
+from on_this_machine import require_package, require_weights
 from uniscreen import load_potential
 from uniscreen.errors import InputError
-from uniscreen.potentials import find_card
 from uniscreen.potentials.base import Evaluation
 from uniscreen.potentials.trainable import TrainablePotential
-from uniscreen.potentials.weights import locate
 from uniscreen.training import lora
 
 if TYPE_CHECKING:
@@ -52,15 +51,11 @@ def mace_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fresh(request: pytest.FixtureRequest) -> Callable[..., TrainablePotential]:
     """Load the model anew: ``fresh(dtype)``. Skipped where its package or weights are not on this machine."""
     name = request.param
-    if find_spec(MODELS[name]) is None:
-        pytest.skip(f"{MODELS[name]} is not installed")
+    require_package(MODELS[name])
     if name == "mace":
         path = str(request.getfixturevalue("mace_file"))
         return lambda dtype="float64": _load(path, dtype)
-    try:
-        locate(find_card(name))
-    except InputError as error:
-        pytest.skip(str(error))
+    require_weights(name)
     return lambda dtype="float64": _load(name, dtype)
 
 
