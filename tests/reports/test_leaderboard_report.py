@@ -84,6 +84,25 @@ def test_markdown_holds_the_numbers_and_every_entry(results):
     assert ["mtp", "dedicated", "10", "3 of 3", reason] in found["Failed cells"]
 
 
+def test_each_ranked_metric_has_a_table_by_number_of_structures():
+    rows = frame(
+        cell({"force_mae": 80.0}, model="u", regime="zero-shot", n_train=0, seed=None),
+        seeds("force_mae", [40.0, 60.0], model="u", regime="fine-tuned", n_train=10),
+        seeds("force_mae", [20.0, 20.0], model="u", regime="fine-tuned", n_train=100),
+        cell({"force_mae": 90.0}, model="d", regime="dedicated", n_train=10),
+        failed("no convergence", model="d", regime="dedicated", n_train=100),
+    )
+    found = tables(leaderboard_markdown(LeaderboardContent.read(rows)))
+    assert found["Force MAE by component, meV/Å, by number of structures"] == [
+        ["Model", "Regime", "0", "10", "100"],
+        ["u", "fine-tuned", DASH, "50.0 ± 14.1", "20.0 ± 0.0"],
+        ["u", "zero-shot", "80.0", DASH, DASH],
+        ["d", "dedicated", DASH, "90.0 ± ?", "failed"],
+    ]
+    one_size = tables(leaderboard_markdown(LeaderboardContent.read(rows[rows["n_train"] == 10])))
+    assert not [heading for heading in one_size if "by number" in heading]
+
+
 def test_published_figures_are_marked_and_have_no_spread(results, page):
     markdown = leaderboard_markdown(LeaderboardContent.read(results))
     assert rf"- \[1\] {SOURCE}" in markdown
@@ -124,12 +143,12 @@ def test_ties_are_said_in_words():
 
 
 def test_learning_curves_and_fronts_in_the_page(page):
-    needed = dict(zip(page.column("part-2-table-3", "Model"), page.rows("part-2-table-3"), strict=True))
+    needed = dict(zip(page.column("part-2-table-5", "Model"), page.rows("part-2-table-5"), strict=True))
     exponent, error = (float(text.replace(MINUS, "-")) for text in needed["gap"][3].split(" ± "))
     assert exponent == pytest.approx(-0.6, abs=0.06)
     assert 0 < error < 0.06
     assert needed["mtp"][2] == "30 to 214"
-    fronts = page.rows("part-2-table-4")
+    fronts = page.rows("part-2-table-6")
     assert ["energy MAE against DFT calculations", "chgnet-0.3.0", "zero-shot"] not in [row[:3] for row in fronts]
     assert ["energy MAE against DFT calculations", "mace-mp-0-medium", "zero-shot", "0"] in [row[:4] for row in fronts]
     assert len(page.figures) == 2 * (2 + 4)

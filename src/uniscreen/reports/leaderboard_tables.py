@@ -1,8 +1,8 @@
-"""The tables of a leaderboard: entries by rank, samples needed, Pareto fronts, failed cells."""
+"""The tables of a leaderboard: entries by rank and by size, samples needed, Pareto fronts, failed cells."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from uniscreen.benchmarking.learning_curves import TARGETS, Point, curves, fit, need
 from uniscreen.benchmarking.pareto import pareto
@@ -29,11 +29,15 @@ REASON_LENGTH = 300
 _MODEL = (Cell("Model", kind="id"), Cell("Regime"))
 _N_TRAIN = Cell("n_train", title="labelled structures used, those of validation included", kind="number")
 _SEEDS = Cell("Seeds", title="cells with a value, of those that ran where some have none", kind="number")
+_ABSENT = Cell(MISSING, LAST, kind="number")
 _RANK = Cell("#", title="rank: the place, or the best and the worst place inside the noise", kind="number")
 
 
 def part_tables(part: Part, sources: tuple[str, ...]) -> list[tuple[str, Table]]:
     """Headed tables beside the main one: those that have a row and a column to show."""
+    by_size = [
+        (f"{heading(metric)}, by number of structures", sizes_table(part, metric, sources)) for metric in part.ranked
+    ]
     boards = [
         (title, board_table(part, of)) for title, of in (("Other errors", part.errors), ("Physics", part.physics)) if of
     ]
@@ -42,7 +46,7 @@ def part_tables(part: Part, sources: tuple[str, ...]) -> list[tuple[str, Table]]
         ("Pareto fronts", front_table(part, sources)),
         ("Failed cells", failed_table(part)),
     ]
-    return [*boards, *((title, table) for title, table in others if table.rows)]
+    return [(title, table) for title, table in (*by_size, *boards, *others) if table.rows]
 
 
 def main_table(part: Part) -> Table:
@@ -60,9 +64,26 @@ def board_table(part: Part, metrics: Sequence[str], *, ranked: Sequence[str] = (
         n_seeds = _n_seeds(entry, metrics)
         row = [*_named(entry.name, entry.regime, entry.n_train), _seeds(entry, n_seeds)]
         for metric in metrics:
-            row += [*([_rank(entry, metric)] if metric in ranked else []), _value(entry, metric, n_seeds)]
+            row += [*([_rank(entry, metric)] if metric in ranked else []), _value(entry.scores.get(metric), n_seeds)]
         rows.append(row)
     return Table(headers, rows)
+
+
+def sizes_table(part: Part, metric: str, sources: tuple[str, ...]) -> Table:
+    """One row a model in a regime, the best first, with a column for each size; empty where none has two sizes."""
+    found: dict[tuple[str, str], dict[int, Mapping[str, Any]]] = {}
+    for score in records(part.board[part.board["metric"] == metric]):
+        if not is_missing(score["n_train"]):
+            key = (score["model"] + source_mark(score["source"], sources), score["regime"])
+            found.setdefault(key, {})[score["n_train"]] = score
+    if max(map(len, found.values()), default=0) < 2:
+        return Table([], [])
+    sizes = sorted({n_train for by_size in found.values() for n_train in by_size})
+    rows = []
+    for (name, regime), by_size in found.items():
+        scores = [by_size.get(n_train) for n_train in sizes]
+        rows.append([*_named(name, regime), *(_value(score, score["n_cells"] if score else 0) for score in scores)])
+    return Table([*_MODEL, *(Cell(str(n), title=_N_TRAIN.title, kind="number") for n in sizes)], rows)
 
 
 def samples_table(part: Part, sources: tuple[str, ...]) -> Table:
@@ -156,16 +177,14 @@ def _seeds(entry: Entry, n_seeds: int) -> Cell:
 def _rank(entry: Entry, metric: str) -> Cell:
     score = entry.scores.get(metric)
     if score is None or is_missing(score["rank"]):
-        return Cell(MISSING, LAST, kind="number")
+        return _ABSENT
     return Cell(rank_text(score), repr(score["rank"] + score["worst_rank"] / 1e6), kind="number")
 
 
-def _value(entry: Entry, metric: str, n_seeds: int) -> Cell:
-    """The value, and of how many of the row's cells it is where some have none."""
-    score = entry.scores.get(metric)
+def _value(score: Mapping[str, Any] | None, n_seeds: int) -> Cell:
+    """The value, and of how many seeds it is where there are more."""
     if score is None or is_missing(score["mean"]):
-        all_failed = score is not None and score["n_failed"] == entry.n_cells > 0
-        return Cell("failed" if all_failed else MISSING, LAST, kind="number")
+        return Cell("failed", LAST, kind="number") if score and score["n_failed"] == score["n_cells"] > 0 else _ABSENT
     some = f" ({score['n_seeds']} of {n_seeds})" if score["n_seeds"] < n_seeds else ""
     return Cell(value_text(score) + some, repr(float(score["mean"])), kind="number")
 
@@ -181,12 +200,8 @@ def _sizes(of_curve: Mapping[str, list[Point]]) -> Cell:
 
 
 def _exponents(of_curve: Mapping[str, list[Point]]) -> list[Cell]:
-    cells = []
-    for metric in TARGETS:
-        law = fit(of_curve.get(metric, []))
-        shown = Cell(MISSING, LAST, kind="number")
-        cells.append(Cell(exponent_text(*law), repr(law.exponent), kind="number") if law else shown)
-    return cells
+    laws = [fit(of_curve.get(metric, [])) for metric in TARGETS]
+    return [Cell(exponent_text(*law), repr(law.exponent), kind="number") if law else _ABSENT for law in laws]
 
 
 def _needs(of_curve: Mapping[str, list[Point]]) -> list[Cell]:
@@ -197,5 +212,5 @@ def _needs(of_curve: Mapping[str, list[Point]]) -> list[Cell]:
             order = found.n_train + (1e9 if found.relation == ">" else 0)
             cells.append(Cell(need_text(*found), repr(order), kind="number"))
         else:
-            cells.append(Cell(MISSING, LAST, kind="number"))
+            cells.append(_ABSENT)
     return cells
