@@ -77,8 +77,12 @@ def test_a_benchmark_returns_its_leaderboard(frames, tmp_path):
 
 
 def test_wrong_settings_are_errors(tmp_path):
-    with pytest.raises(InputError, match=r"optimiser\.step is no key of a recipe"):
+    with pytest.raises(InputError, match=r"with optimiser\.step=3: optimiser\.step is no key of a recipe"):
         uniscreen.finetune("chgnet-quick", tmp_path / "out", settings={"optimiser.step": 3})
+    with pytest.raises(InputError, match="--workers is 0, expected at least 1"):
+        uniscreen.finetune("chgnet-quick", tmp_path / "out", workers=0)
+    with pytest.raises(InputError, match="--workers is 0, expected at least 1"):
+        uniscreen.benchmark(Path(__file__).parents[1] / "benchmarks" / "nacl.yaml", tmp_path / "out", workers=0)
     with pytest.raises(InputError, match="There is no recipe chgnet-quik"):
         uniscreen.finetune("chgnet-quik", tmp_path / "out")
 

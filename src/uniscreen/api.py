@@ -144,7 +144,6 @@ def finetune(
         ResumeError: ``out`` holds a run of another recipe or other data.
     """
     import torch
-    import yaml
 
     from uniscreen.reports import write_training_report
     from uniscreen.training import finetuning
@@ -155,7 +154,7 @@ def finetune(
     values = _plain(dict(settings or {}))
     chosen = read_recipe(
         find_recipe(Path(recipe)),
-        [f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in values.items()],
+        [f"{key}={_in_a_line(value)}" for key, value in values.items()],
         **{key: Path(file) for key, file in files.items() if file is not None},
     )
     threads = torch.get_num_threads()
@@ -216,6 +215,14 @@ def benchmark(
         )
     content, _ = write_run_leaderboard(run.folder)
     return content.board
+
+
+def _in_a_line(value: Any) -> str:
+    """The value as YAML, as it would be given on a command line."""
+    import yaml
+
+    text = str(yaml.safe_dump(value, default_flow_style=True, width=float("inf")))
+    return text.removesuffix("...\n").rstrip("\n")
 
 
 def _plain(value: Any) -> Any:

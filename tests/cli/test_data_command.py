@@ -52,6 +52,7 @@ def test_without_groups_there_is_no_table_of_them(file):
     write(file, frames)
     output = run(file).output
     assert "6 frames have no group" in output
+    assert "data.split.by" in output
     assert "largest\n" not in output
     assert "force, eV/Å" not in output.partition("volume, Å³/atom")[2]
 

@@ -152,6 +152,19 @@ def test_a_card_is_shown_in_full(name: str) -> None:
     assert symbols[0] == "H"
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("chgnet-0.3.0", "MP2020-corrected: total energies that already carry the Materials Project's 2020"),
+        ("m3gnet-mp-2021.2.8", "raw: raw DFT total energies; a screen adds the Materials Project's 2020 corrections"),
+        ("chgnet-r2scan", "raw: raw DFT total energies; a screen adds no corrections"),
+        ("mace-omat-0-medium", "raw: raw DFT total energies; a screen adds no corrections"),
+    ],
+)
+def test_a_card_says_what_a_screen_adds_to_the_energies(name: str, said: str) -> None:
+    assert f"energies {said}" in " ".join(uniscreen("models", "show", name).output.split())
+
+
 def test_a_card_is_shown_beside_a_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a folder of weights, which is where they are looked for under the names of their cards."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -87,6 +87,7 @@ def test_a_hull_that_does_not_match_the_model_is_refused(tmp_path, model, run_ty
 def test_self_consistent_needs_references_with_structures(tmp_path):
     message = error_of(DEMO, "--self-consistent", "--out", tmp_path / "out")
     assert "--references FILE" in message
+    assert "--references mp" in message
     assert not (tmp_path / "out").exists()
 
 

@@ -81,6 +81,8 @@ def test_an_unknown_name_gets_a_suggestion(given: str, meant: str) -> None:
 def test_a_name_like_no_other_gets_the_list_alone() -> None:
     with pytest.raises(UnknownModelError, match=r"Unknown model 'zzz'\. Known models: chgnet-0\.3\.0"):
         load_potential("zzz")
+    with pytest.raises(UnknownModelError, match=r"Unknown model 'runs/salt'\..*; also the folder of a trained model, "):
+        load_potential("runs/salt")
 
 
 def test_an_empty_variable_does_not_name_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,15 @@ import pandas as pd
 import pytest
 from ase.build import bulk
 
-from uniscreen.errors import InputError
+from uniscreen.errors import InputError, ReferenceMismatchError
 from uniscreen.potentials import find_card
+from uniscreen.potentials.loading import BACKENDS
 from uniscreen.screening.columns import COLUMN_TYPES
 from uniscreen.screening.competition import Competition, ModelReferences
 from uniscreen.screening.corrections import correction_of, hull_scheme, required_correction
+from uniscreen.screening.job import prepare
 from uniscreen.screening.outputs import csv_bytes, write_outputs
+from uniscreen.screening.provenance import environment
 from uniscreen.screening.record import Crystal, Record
 from uniscreen.screening.results import results_table
 from uniscreen.screening.settings import ScreenSettings
@@ -360,3 +363,15 @@ def test_no_candidate_at_all_could_be_evaluated(tmp_path):
 def test_wrong_settings_are_told_before_a_worker_starts(settings, message):
     with pytest.raises(InputError, match=message):
         ScreenSettings(**settings)
+
+
+def test_the_version_of_every_package_that_evaluates_in_this_environment_is_recorded():
+    packages = {backend.package for backend in BACKENDS.values() if not backend.isolated}
+    assert packages <= environment().keys()
+
+
+@pytest.mark.parametrize("references", ["elements", "mp", "refs.json"])
+def test_a_model_that_no_references_go_with_cannot_screen(references):
+    card = find_card("mace-omat-0-medium")
+    with pytest.raises(ReferenceMismatchError, match=r"mace-omat-0-medium was trained on PBE-54 .* of PBE or r2SCAN"):
+        prepare("nowhere.csv", ScreenSettings(), card, references, None, restart=False, on_fetch=None)

@@ -21,7 +21,7 @@ def test_table_is_plausible_and_read_only():
 
 
 def test_functional_without_a_table_is_refused():
-    with pytest.raises(ReferenceMismatchError, match=r"r2SCAN.*PBE.*by file"):
+    with pytest.raises(ReferenceMismatchError, match=r"r2SCAN.*PBE.*--references FILE.*--references mp"):
         elemental_references("r2SCAN")
 
 

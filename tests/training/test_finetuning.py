@@ -24,6 +24,7 @@ from finetuning_frames import SHIFTS, labelled, rattled, write_labelled
 from uniscreen import load_potential
 from uniscreen.errors import InputError, ResumeError
 from uniscreen.potentials.committee import SavedCommittee
+from uniscreen.potentials.isolated.environments import Environment
 from uniscreen.structures.labels import read_labelled
 from uniscreen.training.finetuning import finetune, plan
 from uniscreen.training.recipe_file import checked
@@ -637,6 +638,13 @@ def test_data_that_is_not_there(frames, tmp_path, data, said):
     assert not (tmp_path / "run").exists()
 
 
+def test_crystals_to_replay_that_are_not_there(frames, tmp_path):
+    chosen = recipe(frames, replay={"structures": "nowhere.extxyz"})
+    said = r"replay\.structures is nowhere\.extxyz, which does not exist\. Give yours: replay\.structures=FILE"
+    with pytest.raises(InputError, match=said):
+        finetune(chosen, tmp_path / "run", device="cpu")
+
+
 def test_one_frame_is_too_few(loaded, tmp_path):
     path = write_labelled(tmp_path / "one.extxyz", loaded(MODEL), count=1)
     with pytest.raises(InputError, match=r"1 frame\(s\): expected at least 2"):
@@ -652,3 +660,9 @@ def test_a_model_that_cannot_be_trained_says_so(frames, tmp_path):
     chosen = recipe(frames).model_copy(update={"model": "ase:ase.calculators.emt:EMT"})
     with pytest.raises(InputError, match="cannot be trained here"):
         finetune(chosen, tmp_path / "run", device="cpu", trust_model_file=True)
+
+
+def test_no_environment_is_made_for_a_model_that_cannot_be_trained(frames, tmp_path, monkeypatch):
+    monkeypatch.setattr(Environment, "ensure", lambda *_: pytest.fail("an environment was made"))
+    with pytest.raises(InputError, match=r"sevennet-0 \(SevenNet\) cannot be trained here"):
+        finetune(recipe(frames).model_copy(update={"model": "sevennet-0"}), tmp_path / "run", device="cpu")

@@ -29,6 +29,7 @@ from uniscreen.benchmarking.datasets import read_datasets
 from uniscreen.benchmarking.result_rows import PROVENANCE, RESULTS
 from uniscreen.benchmarking.results import failed_row, results_table
 from uniscreen.durable import locked, write_atomically
+from uniscreen.errors import InputError
 from uniscreen.machine import usable_cores
 from uniscreen.potentials import resolve_device
 
@@ -84,6 +85,8 @@ def run_benchmark(
         InputError: data, a recipe, a hyperparameter or the device is wrong, before anything runs.
         ResumeError: another process is at this folder.
     """
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers is {workers}, expected at least 1.")
     on_gpu = resolve_device(device) == "cuda"  # whose memory cells would share, so one at a time
     datasets = read_datasets(spec, out / "data")
     planned = cells(spec, datasets)

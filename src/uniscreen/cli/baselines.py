@@ -119,7 +119,8 @@ def train(
 
     These are an extxyz file, VASP output, an ASE database ... KEY=VALUE changes a hyperparameter; 'uniscreen baselines
     show NAME' lists them. The folder is a model like any other: give it as --model. When the time is up, models that
-    train step by step (networks, ace) end with their best step; training of the others is given up.
+    train step by step (networks, ace) end with their best step, and mtp with the step that it is at; training of the
+    others is given up.
     """
     from uniscreen.benchmarking.baselines import train_baseline
     from uniscreen.structures.labels import read_labelled

@@ -38,7 +38,11 @@ class _RunByDefault(click.Group):
 
 @click.group(cls=_RunByDefault)
 def benchmark() -> None:
-    """Compare potentials on your own data: benchmark SPEC.yaml."""
+    """Compare potentials on your own data: benchmark SPEC.yaml.
+
+    That is short for 'uniscreen benchmark run SPEC.yaml', whose --help says more. docs/benchmarks.md describes
+    SPEC.yaml.
+    """
 
 
 @benchmark.command()

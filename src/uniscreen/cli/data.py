@@ -109,7 +109,12 @@ def _print(found: Inspection) -> None:
     if found.groups:
         console.print(_groups(found), highlight=False)
     if found.without_group:
-        console.print(f"{found.without_group} frames have no group, so nothing says which belong together.")
+        console.print(
+            f"{found.without_group} frames have no group, so nothing says which belong together. For a fine-tuning "
+            "give each its 'group', or say how to split them: data.split.by=composition, block or frame.",
+            highlight=False,
+            soft_wrap=True,
+        )
     _list(console, "Left out", list(found.left_out))
     _list(console, "Force above 50 eV/Å", [f"{place}: {force:.1f} eV/Å" for place, force in found.outliers])
     _list(console, "Duplicates", [" = ".join(places) for places in found.duplicates])

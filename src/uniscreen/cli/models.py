@@ -151,10 +151,6 @@ def _facts(card: ModelCard, path: Path | None) -> dict[str, str]:
     from uniscreen.potentials.licences import is_accepted
     from uniscreen.potentials.loading import BACKENDS
 
-    energies = {
-        "raw": "raw DFT total energies; corrections are yet to be added",
-        "MP2020-corrected": "total energies that already carry the Materials Project's 2020 corrections",
-    }
     forces = {
         "conservative": "conservative: minus the derivative of the energy",
         "direct": "direct: not the derivative of the energy",
@@ -173,7 +169,7 @@ def _facts(card: ModelCard, path: Path | None) -> dict[str, str]:
         "use": _use(card, accepted=is_accepted(card)),
         "citation": card.citation,
         "functional": card.functional,
-        "energies": f"{card.energy_convention}: {energies[card.energy_convention]}",
+        "energies": f"{card.energy_convention}: {_energies(card)}",
         "reference energies": _moved(card),
         "forces": forces[card.forces],
         "head": card.head,
@@ -185,6 +181,20 @@ def _facts(card: ModelCard, path: Path | None) -> dict[str, str]:
         "elements": f"{len(card.elements)}: {' '.join(_by_atomic_number(card.elements))}",
     }
     return {label: value for label, value in facts.items() if value}
+
+
+def _energies(card: ModelCard) -> str:
+    """What the energies are, and what a screen adds to them."""
+    from uniscreen.screening.corrections import required_correction
+    from uniscreen.thermodynamics import CorrectionScheme
+
+    if card.energy_convention == "MP2020-corrected":
+        return "total energies that already carry the Materials Project's 2020 corrections"
+    if required_correction(card) is CorrectionScheme.MP2020:
+        return "raw DFT total energies; a screen adds the Materials Project's 2020 corrections"
+    if card.functional == "unknown":
+        return "raw total energies; --functional tells a screen what they may be compared with"
+    return "raw DFT total energies; a screen adds no corrections, as there are none for this functional"
 
 
 def _moved(card: ModelCard) -> str:

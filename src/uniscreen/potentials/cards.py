@@ -127,6 +127,7 @@ def find_card(name: str) -> ModelCard:
     close = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UnknownModelError(
-        f"Unknown model {name!r}.{hint} Known models: {', '.join(cards)}; also matgl:NAME of the Hugging Face hub, "
-        "a MACE .model file, mtp:FILE:ELEMENTS for an .mtp file, and any ASE calculator as ase:MODULE:FACTORY."
+        f"Unknown model {name!r}.{hint} Known models: {', '.join(cards)}; also the folder of a trained model, "
+        "matgl:NAME of the Hugging Face hub, a MACE .model file, mtp:FILE:ELEMENTS for an .mtp file, and any ASE "
+        "calculator as ase:MODULE:FACTORY."
     )

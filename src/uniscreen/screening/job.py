@@ -16,6 +16,7 @@ from uniscreen.screening.materials_project import REFERENCES, Fetcher
 from uniscreen.screening.self_consistent import read_reference_structures
 from uniscreen.structures import CandidateTable, ReadLimits, candidates_from_structures, read_candidates
 from uniscreen.thermodynamics import ReferenceSet
+from uniscreen.thermodynamics.references import THERMO_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,6 +133,11 @@ def _references(card: ModelCard, references: Path | str) -> ReferenceSet | None:
         raise ReferenceMismatchError(
             f"{card.name} does not tell which functional its training labels had, so its energies can be compared with "
             "no others. Say it with --functional, e.g. --functional PBE for the Materials Project's settings."
+        )
+    if card.functional not in THERMO_TYPES:
+        raise ReferenceMismatchError(
+            f"{card.name} was trained on {card.functional} energies, and no references have this functional: those "
+            f"that can be read are of {' or '.join(THERMO_TYPES)}. So there is no hull; screen with another model."
         )
     if str(references) == "mp":
         return None

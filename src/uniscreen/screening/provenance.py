@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from uniscreen.screening.competition import Competition, ModelReferences
     from uniscreen.screening.job import Job
 
-PACKAGES = ("torch", "chgnet", "pymatgen", "pymatgen-core", "ase", "numpy", "scipy", "spglib", "vesin", "pandas")
+PACKAGES = (
+    *("torch", "chgnet", "matgl", "mace-torch", "e3nn", "cuequivariance-torch"),
+    *("pymatgen", "pymatgen-core", "ase", "numpy", "scipy", "spglib", "vesin", "pandas"),
+)
 
 
 @dataclass(frozen=True)

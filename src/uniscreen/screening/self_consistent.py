@@ -44,7 +44,7 @@ def read_reference_structures(path: Path | str, references: ReferenceSet) -> Can
     if str(path) == "elements":
         raise InputError(
             "--self-consistent needs the structures of the competing phases. Give a file of ComputedStructureEntries "
-            "with --references FILE."
+            "with --references FILE, or take those of the Materials Project with --references mp."
         )
     table = read_candidates(Path(path))
     assert len(table) == len(references)

@@ -31,7 +31,8 @@ def elemental_references(functional: str) -> Mapping[str, float]:
     if functional not in tables:
         raise ReferenceMismatchError(
             f"No elemental reference energies for the functional '{functional}'; there are some for: "
-            f"{', '.join(tables)}. Give reference entries of {functional} by file."
+            f"{', '.join(tables)}. Give entries of {functional}: --references FILE or, from the Materials Project, "
+            "--references mp."
         )
     return MappingProxyType(tables[functional]["energy_eV_per_atom"])
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.durable import keep_manifest, locked, sha256_of
-from uniscreen.errors import InputError
+from uniscreen.errors import InputError, UnknownModelError
 from uniscreen.machine import usable_cores
-from uniscreen.potentials import load_potential
+from uniscreen.potentials import find_card, load_potential
+from uniscreen.potentials.loading import own_environment
 from uniscreen.potentials.trainable import TrainablePotential
 from uniscreen.structures import read_candidates
 from uniscreen.training import outputs
@@ -26,6 +28,7 @@ from uniscreen.training.replay import pseudolabelled
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from uniscreen.potentials.cards import ModelCard
     from uniscreen.potentials.loading import Device
     from uniscreen.structures.labels import LabelledStructure
     from uniscreen.training.dataset import TrainingData
@@ -81,14 +84,21 @@ def prepare(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool =
     """Load the model, read the data, and re-reference the model to it.
 
     Raises:
-        InputError: the model cannot be trained, or what ``load_potential`` and ``read_data`` raise.
+        InputError: the model cannot be trained, the crystals to be replayed are not there, or what ``load_potential``
+            and ``read_data`` raise.
     """
+    with suppress(UnknownModelError):  # it is a folder or a file then
+        card = find_card(recipe.model)
+        if own_environment(card) is not None:  # which loading would make
+            raise _untrainable(card)
+    if recipe.replay is not None and not recipe.replay.structures.exists():
+        raise InputError(
+            f"replay.structures is {recipe.replay.structures}, which does not exist. Give yours: "
+            "replay.structures=FILE; data/replay/crystals.extxyz of uniscreen's repository holds many elements."
+        )
     potential = load_potential(recipe.model, device=device, head=recipe.head, trust_model_file=trust_model_file)
     if not isinstance(potential, TrainablePotential):
-        raise InputError(
-            f"{potential.card.name} ({potential.card.architecture}) cannot be trained here. "
-            "Those that can: CHGNet, M3GNet, TensorNet and MACE models ('uniscreen models')."
-        )
+        raise _untrainable(potential.card)
     data = read_data(recipe.data, potential)
     _require_groups(recipe.loss.groups, data.groups)
     shifts = _shifts(recipe, potential, data)
@@ -134,6 +144,8 @@ def finetune(
             the names that a run writes.
         ResumeError: ``out`` holds a run of another recipe or other data.
     """
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers is {workers}, expected at least 1.")
     out = out if out is not None else usual_folder(recipe)
     model = Path(recipe.model).resolve()
     if model == out.resolve() or model.is_relative_to(out.resolve() / outputs.MEMBERS):
@@ -158,6 +170,13 @@ def finetune(
         for assignment in assignments:
             shutil.rmtree(assignment.checkpoint.parent, ignore_errors=True)
         return summary
+
+
+def _untrainable(card: ModelCard) -> InputError:
+    return InputError(
+        f"{card.name} ({card.architecture}) cannot be trained here. "
+        "Those that can: CHGNet, M3GNet, TensorNet and MACE models ('uniscreen models')."
+    )
 
 
 def _require_groups(weighted: Iterable[str], known: frozenset[str]) -> None:

@@ -238,7 +238,7 @@ def test_unusable_settings_say_why(tmp_path, copper):
             "calculator: emt\nparametres: {}\n",
             "parametres: Extra inputs.*Known keys: calculator, param",
         ),
-        ("parameters: {}\n", "calculator: Field required"),
+        ("parameters: {}\n", "no calculator is named, with --calculator NAME"),
         ("[1]\n", "holds list; expected keys"),
         ("a: [\n", "is not YAML"),
         ("calculator: emt\nparameters: {x: .nan}\n", "plain finite values"),
@@ -251,6 +251,8 @@ def test_unusable_settings_say_why(tmp_path, copper):
         read_label_settings(path, "gpaw")
     with pytest.raises(InputError, match="cannot be opened"):
         read_label_settings(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match="no calculator is named, with --calculator NAME"):
+        read_label_settings(None)
     assert read_label_settings(None, "emt").calculator == "emt"
 
 

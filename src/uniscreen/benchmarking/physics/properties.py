@@ -67,7 +67,10 @@ class EquationOfState(_Referenced):
 
 
 class Elastic(_Referenced):
-    """Elastic constants by name (``c11``), with relaxed ions, in the Cartesian axes of the crystal as given."""
+    """Elastic constants by name (``c11``), with relaxed ions, in the axes of the conventional cell.
+
+    Those of a monoclinic or triclinic crystal are in the Cartesian axes of the crystal as given.
+    """
 
     constants_GPa: dict[ElasticConstant, Finite] = {}  # noqa: N815
 

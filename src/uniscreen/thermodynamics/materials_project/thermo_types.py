@@ -21,6 +21,6 @@ def thermo_type_of(functional: str) -> str:
     if functional not in THERMO_TYPES:
         raise ReferenceMismatchError(
             f"The Materials Project has no energies that go with the functional '{functional}'; it has some for "
-            f"{' and '.join(THERMO_TYPES)}. Give reference entries of {functional} by file."
+            f"{' and '.join(THERMO_TYPES)}. Choose a model of one of these."
         )
     return THERMO_TYPES[functional]

@@ -37,7 +37,7 @@ def read_label_settings(path: Path | None, calculator: str | None = None) -> Lab
     """Read settings from YAML; ``calculator`` stands in for one that the file does not name.
 
     Raises:
-        InputError: the file cannot be read, a key is unknown, or two calculators are named.
+        InputError: the file cannot be read, a key is unknown, or no calculator or two are named.
     """
     values = {} if path is None else read_mapping(path, LabelSettings.model_fields)
     if calculator is not None and values.setdefault("calculator", calculator) != calculator:
@@ -46,7 +46,12 @@ def read_label_settings(path: Path | None, calculator: str | None = None) -> Lab
         settings = LabelSettings.model_validate(values)
         json.dumps(settings.parameters, allow_nan=False)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(
+            "no calculator is named, with --calculator NAME (gpaw, for example) or in a file of --settings"
+            if problem["type"] == "missing"
+            else f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            for problem in error.errors()
+        )
         raise InputError(
             f"{path or 'settings'}: {problems}. Known keys: {', '.join(LabelSettings.model_fields)}."
         ) from None
