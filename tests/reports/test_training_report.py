@@ -464,7 +464,7 @@ def test_a_failed_check_stands_out_and_one_that_does_not_count_does_not(run, cha
     page = Page(write_training_report(run))
     assert "No failure in 1 check." in page.text
     assert page.rows("checks")[1][4] == "(fail)"
-    assert "(fail): a stricter limit" in page.text
+    assert "(fail) does not count: a stricter limit" in page.text
     assert "unsafe" not in verdicts(page)
     failed = {**check, "status": "fail"}
     change(checks=[failed, {**failed, "name": "energy error, worst group"}, strict])

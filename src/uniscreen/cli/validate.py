@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Length of the molecular dynamics, ps.",
 )
-@click.option("--strict", is_flag=True, help="Fail also if the energy error is above 1 meV/atom, the strict limit.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Count all checks: the strict limit of the energy error, and what was forgotten of other systems.",
+)
 @click.option(
     "--energy",
     type=click.Choice(["total", "per-atom"]),

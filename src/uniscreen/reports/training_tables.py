@@ -31,7 +31,10 @@ _NOTE = (
 _CHECKS_NOTE = (
     "docs/validation.md says what each check is, where its limit comes from, and what to do about one that fails."
 )
-_OPTIONAL_NOTE = " (fail): a stricter limit than is needed, which does not count."
+_OPTIONAL_NOTE = (
+    " (fail) does not count: a stricter limit than is needed, or what was forgotten of other systems, which matters "
+    "where the potential is to serve for them as well."
+)
 _STAGES = {"pretrained": "before", "rereferenced": "re-referenced", "trained": "trained"}
 
 

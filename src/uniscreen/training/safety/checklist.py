@@ -91,8 +91,8 @@ PROBES = (
     Probe(
         forgetting.forgetting,
         (
-            Row("forgetting: energy", "meV/atom", Below(forgetting.MAX_ENERGY)),
-            Row("forgetting: forces", "meV/Å", Below(forgetting.MAX_FORCE)),
+            Row("forgetting: energy", "meV/atom", Below(forgetting.MAX_ENERGY), required=False),
+            Row("forgetting: forces", "meV/Å", Below(forgetting.MAX_FORCE), required=False),
         ),
     ),
     Probe(coverage.unseen_elements, (Row("elements outside the fine-tuning", "elements", AtMost(0)),)),

@@ -74,7 +74,8 @@ class Check:
     """One row of the list.
 
     ``value`` is None where there is none that is finite; ``detail`` says what was done, or why it was not. A check that
-    is not ``required`` is a stricter mark that few potentials reach: one that fails it is not unsafe.
+    is not ``required`` is a stricter mark that few potentials reach, or is on other systems than the data's: a
+    potential that fails it is not unsafe for its own.
     """
 
     name: str
