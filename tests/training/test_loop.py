@@ -107,11 +107,11 @@ def test_the_averaged_weights_are_validated_and_the_best_are_kept(train):
 
 
 def test_replayed_samples_have_their_share_of_a_step_and_of_its_loss(train):
-    state, objective, descent = train([1.0] * 6, [1.0], replay=[-1.0] * 9, share=0.25, epochs=1, batch_size=3)
-    assert objective.asked == [(3, 0.75), (1, 0.25)] * 2
-    assert descent.gradients[0] == pytest.approx(0.75 * -2 + 0.25 * 2)
+    state, objective, descent = train([1.0] * 6, [1.0], replay=[-1.0] * 9, share=0.4, epochs=1, batch_size=3)
+    assert objective.asked == [(3, 0.6), (2, 0.4)] * 2
+    assert descent.gradients[0] == pytest.approx(0.6 * -2 + 0.4 * 2)
     x = descent.places[0]
-    losses = [1.0, 0.75 * (x - 1) ** 2 + 0.25 * (x + 1) ** 2]
+    losses = [1.0, 0.6 * (x - 1) ** 2 + 0.4 * (x + 1) ** 2]
     assert state.rows[1]["train_loss"] == pytest.approx(np.mean(losses))
 
 
