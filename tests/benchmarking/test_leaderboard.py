@@ -66,6 +66,16 @@ def test_one_seed_has_the_noise_of_its_kind_and_a_published_figure_has_none():
     }
 
 
+def test_entries_are_in_the_order_of_their_means():
+    rows = frame(seeds("energy_mae", [1.0, 9.0], model="scattered"), seeds("energy_mae", [3.9, 4.1], model="steady"))
+    assert uniscreen.leaderboard(rows)["model"].tolist() == ["steady", "scattered"]
+
+
+def test_the_fewest_structures_that_a_seed_was_tested_on_are_said():
+    tests = [cell({"energy_mae": 1.0}, seed=seed, n_test=n) for seed, n in enumerate((25, 20, 25))]
+    assert uniscreen.leaderboard(frame(*tests)).loc[0, "n_test"] == 20
+
+
 def test_each_direction():
     rows = frame(
         cell({"speed": 10.0, "force_slope": 0.7, "volume": 20.0}, model="slow"),

@@ -413,8 +413,26 @@ def test_no_steps_evaluate_only() -> None:
         assert (ours.status, ours.reason, ours.n_steps) == ("ok", "", 0)
         assert ours.energy == pytest.approx(expected.energy, rel=0, abs=1e-10)
         assert ours.max_force == pytest.approx(np.linalg.norm(expected.forces, axis=1).max(), rel=0, abs=1e-10)
-        assert ours.max_stress > 0.01
+        assert ours.max_stress == pytest.approx(np.abs(expected.stress).max(), rel=1e-10)
+        assert (ours.energy_std, ours.max_force_std) == (None, None)
         assert_same_geometry(ours.atoms, start, 0.0)
+
+
+class Apart(LennardJones):
+    """Deviates like a committee: by the length of the force on an atom, and by the energy per atom."""
+
+    def evaluate_graph(self, graph: AtomicGraph, *, stress: bool = True) -> Evaluation:
+        found = super().evaluate_graph(graph, stress=stress)
+        n_atoms = torch.bincount(graph.system)
+        return found._replace(energy_std=found.energy.abs() / n_atoms, force_std=found.forces.norm(dim=1))
+
+
+def test_each_system_of_a_batch_has_its_own_deviations() -> None:
+    results = relax(Apart(), lj_crystals(), RelaxationSettings(max_steps=0))
+    assert len({round(ours.max_force, 6) for ours in results}) == len(results)
+    for ours in results:
+        assert ours.energy_std == pytest.approx(abs(ours.energy) / len(ours.atoms), rel=1e-10)
+        assert ours.max_force_std == pytest.approx(ours.max_force, rel=1e-10)
 
 
 def test_inputs_are_not_changed_and_their_extras_survive() -> None:

@@ -131,6 +131,7 @@ def test_breakdowns_are_those_of_the_tables(page, finished):
     table = pd.read_csv(finished[0] / "predictions.csv", keep_default_na=False)
     for name in ("test", "validation", "train"):
         of_set, frame_rows = atoms[atoms["set"] == name], table[table["set"] == name]
+        assert page.column(f"elements-{name}", "Element") == ["Au", "Cu"]
         for row in page.rows(f"elements-{name}"):
             inside = of_set[of_set["element"] == row[0]]
             true, before, after = (

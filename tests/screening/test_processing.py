@@ -1,4 +1,4 @@
-"""What is done for a candidate after its relaxation, where pymatgen takes too long."""
+"""What is recorded of a candidate after its relaxation, also where pymatgen takes too long."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from ase import Atoms
 from ase.build import bulk
 
 from uniscreen.potentials import find_card
@@ -20,6 +21,35 @@ from uniscreen.structures.sources import ArraySource
 from uniscreen.thermodynamics import ReferenceSet
 
 CHGNET = find_card("chgnet-0.3.0")
+
+
+def oxide(bond, cell):
+    """LiO2 with its oxygen atoms so far apart in the middle of a cell, Å."""
+    height = cell[2] / 2
+    middle = [[cell[0] / 2, cell[1] / 2, height + side * bond / 2] for side in (-1, 1)]
+    return Atoms("LiO2", [[0, 0, 0], *middle], cell=cell, pbc=True)
+
+
+@pytest.mark.parametrize("convention", ["raw", "MP2020-corrected"])
+def test_what_is_recorded_of_the_given_and_of_the_relaxed_structure(convention):
+    """A superoxide that becomes an oxide: -0.161 and -0.687 eV per O of Wang et al. (2021)."""
+    before, after = oxide(1.33, (8.0, 8.0, 8.0)), oxide(3.0, (8.0, 8.4, 8.8))
+    energies = {"initial_energy": -11.0, "energy": -12.0, "max_force": 0.03, "max_stress": 0.001}
+    deviations = {"energy_std": 0.004, "max_force_std": 0.2}
+    relaxed = Relaxation(7, "ok", "", after, 3, **energies, **deviations)
+    processor = CandidateProcessor(replace(CHGNET, energy_convention=convention), None, ReadLimits(), Watcher())
+    record = processor.finish(Prepared(7, "LiO2", before, 1.0, None), relaxed, [(-11.0, 0.5), (-12.0, 0.03)])
+    assert {name: getattr(record, name) for name in {*energies, *deviations}} == energies | deviations
+    assert (record.index, record.id, record.formula, record.n_atoms, record.n_steps) == (7, "LiO2", "LiO2", 3, 3)
+    assert record.volume_change == pytest.approx(1.05 * 1.1 - 1)
+    assert (record.space_group_initial, record.space_group_final) == ("P4/mmm (123)", "Pmmm (47)")
+    assert record.crystal.atoms() == after
+    assert record.steps == [(-11.0, 0.5), (-12.0, 0.03)]
+    assert record.correction.total == pytest.approx(2 * -0.687)
+    if convention == "raw":
+        assert record.initial_correction.total == pytest.approx(2 * -0.161)
+    else:
+        assert record.initial_correction is None
 
 
 def no_end_of_a_correction(monkeypatch):

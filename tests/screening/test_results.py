@@ -79,6 +79,13 @@ def test_ranks_by_hull_distance_and_numbers_are_per_atom():
     np.testing.assert_allclose(table["relaxation_energy_eV_per_atom"], -0.05)
 
 
+def test_of_equal_hull_distances_the_lower_formation_energy_comes_first():
+    twice = [made(0, "MgO", -1.0), made(1, "MgO", -1.0), made(2, "NaCl", -2.0), made(3, "NaCl", -2.0)]
+    table = table_of(*twice)
+    assert table["e_above_hull_eV_per_atom"].tolist() == [0.0] * 4
+    assert table["id"].tolist() == ["c2", "c3", "c0", "c1"]
+
+
 def test_unconverged_and_failed_rows_have_no_rank_and_do_not_compete():
     unconverged = made(0, "NaCl", -3.0, status="not_converged", reason="too slow")
     failed = Record(1, "c1", "invalid_structure", "no such file")
@@ -102,6 +109,28 @@ def test_flags():
     assert table.loc["c1", "flags"] == "missing_terminal:Yb"
     assert np.isnan(table.loc["c1", "e_above_hull_eV_per_atom"])
     assert table["rank"].to_dict() == {"c0": 1, "c1": 2}
+
+
+@pytest.mark.parametrize(
+    ("flag", "within", "beyond"),
+    [
+        ("large_volume_change", {"volume": 0.199}, {"volume": 0.201}),
+        ("large_volume_change", {"volume": -0.199}, {"volume": -0.201}),
+        ("far_from_minimum", {"gained": 0.249}, {"gained": 0.251}),
+        ("far_from_minimum", {"gained": 0.249, "symbols": "Na"}, {"gained": 0.251, "symbols": "Na"}),
+        ("unusual_formation_energy", {"formation": -4.99}, {"formation": -5.01}),
+        ("unusual_formation_energy", {"formation": 4.99}, {"formation": 5.01}),
+    ],
+)
+def test_limits_of_flags_are_those_of_the_docs(flag, within, beyond):
+    """A fifth of the volume, and 0.25 and 5 eV/atom."""
+
+    def changed(index, formation=-1.0, gained=0.1, volume=0.0, symbols="NaCl"):
+        record = made(index, symbols, formation, volume_change=volume)
+        return replace(record, initial_energy=record.energy + record.n_atoms * gained)
+
+    table = table_of(changed(0, **within), changed(1, **beyond)).set_index("id")
+    assert table["flags"].to_dict() == {"c0": "", "c1": flag}
 
 
 def test_what_did_not_converge_has_the_formation_energy_of_the_references():

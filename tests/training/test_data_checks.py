@@ -45,6 +45,7 @@ CORRUPTIONS = {
     "per atom": (lambda one: {"energy": one.energy / len(one.atoms)}, "data.energy=per-atom"),
     "gradients": (lambda one: {"forces": -one.forces}, "gradients"),
     "zero forces": (lambda one: {"forces": 0 * one.forces}, "not computed"),
+    "virials": (lambda one: {"stress": -one.atoms.get_volume() * one.stress}, "Or they are virials in eV"),
     "zero stress": (lambda one: {"stress": 0 * one.stress}, "not computed"),
     "energies in Hartree": (lambda one: {"energy": one.energy / 27.2114}, "Hartree"),
     "energies in Rydberg": (lambda one: {"energy": one.energy / 13.6057}, "Rydberg"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -37,6 +37,37 @@ def test_counts_outliers_and_duplicates(loaded, labelled):
     assert found.atoms.lowest == 4
     assert found.model is None
     json.dumps(found.as_dict())
+
+
+def test_ranges_and_groups_by_hand(loaded, labelled):
+    """Pressures of 3, 1 and -2 GPa, of stresses that are not the same along the axes; volumes and energies by atom."""
+    potential = loaded("chgnet-0.3.0")
+    structures = []
+    for one, pressure, volume in zip(labelled(potential, 3), (3.0, 1.0, -2.0), (20.0, 30.0, 22.0), strict=True):
+        atoms = one.atoms.copy()
+        atoms.set_cell(atoms.cell.array * (volume * len(atoms) / atoms.get_volume()) ** (1 / 3), scale_atoms=True)
+        stress = np.diag([-3.0, 0.0, 0.0]) * pressure / 160.21766208
+        result = potential.evaluate([atoms])[0]
+        structures.append(
+            replace(one, atoms=atoms, energy=result.energy, forces=result.forces, stress=stress, group="first")
+        )
+    structures[1] = replace(structures[1], energy=structures[1].energy + 0.5 * 8, forces=structures[1].forces + 0.25)
+    structures[2] = replace(structures[2], group="second")
+    found = inspect_data(data(structures), potential)
+    assert astuple(found.pressure_GPa) == pytest.approx((-2.0, 1.0, 3.0))
+    assert astuple(found.volume_A3_per_atom) == pytest.approx((20.0, 22.0, 30.0))
+    energies = sorted(one.energy / len(one.atoms) for one in structures)
+    assert astuple(found.energy_eV_per_atom) == pytest.approx(energies)
+    first, second = found.groups
+    assert (first.group, first.frames, first.atoms) == ("first", 2, 12)
+    assert (second.group, second.frames, second.atoms) == ("second", 1, 8)
+    # the shift of Na and Cl is what least squares make of 0, 500 and 0 meV/atom: a third of 500
+    assert first.energy_mae_meV_per_atom == pytest.approx((500 / 3 + 1000 / 3) / 2, rel=1e-3)
+    assert first.force_mae_meV_per_A == pytest.approx((0 + 250) / 2, rel=1e-3)
+    assert second.energy_mae_meV_per_atom == pytest.approx(500 / 3, rel=1e-3)
+    assert second.force_mae_meV_per_A == pytest.approx(0, abs=0.1)
+    assert found.model.farthest[0] == (structures[1].place, pytest.approx(0.25, rel=1e-3))
+    assert found.model.energy_mae_meV_per_atom == pytest.approx((500 / 3 + 1000 / 3 + 500 / 3) / 3, rel=1e-3)
 
 
 def test_a_model_is_no_distance_from_its_own_labels(loaded, labelled):

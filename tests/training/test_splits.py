@@ -48,6 +48,7 @@ def test_the_share_is_met_where_groups_allow_it():
     structures = frames([k // 5 for k in range(100)])
     assert len(split(structures, validation=0.2).validation) == 20
     assert len(split(structures, by="frame", validation=0.33).validation) == 33
+    assert len(split(frames([k // 6 for k in range(30)]), validation=0.33).validation) == 12  # nearer to 10 than 6 is
     assert len(split(frames(range(10)), validation=0.01).validation) == 1
 
 
@@ -74,6 +75,26 @@ def test_folds_hold_out_every_frame_once(groups):
     for fold in folds:
         assert not {groups[k] for k in fold.train} & {groups[k] for k in fold.validation}
         assert fold.train
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_folds_are_of_similar_size(seed):
+    folds = k_folds(frames([0] * 6 + [1] * 3 + [2] * 3), k=2, seed=seed)
+    assert [len(fold.validation) for fold in folds] == [6, 6]
+
+
+def test_the_end_of_each_stretch_validates_and_never_all_of_it():
+    """A fifth of 3, 5 and 10 frames, the numbers rounded such that four of 18 are held out."""
+    kinds = frames(["a"] * 10 + ["b"] * 5 + ["c"] * 3)
+    assert split(kinds, by="stretch", validation=0.2).validation == (8, 9, 14, 17)
+    mixed = frames(["a", "b"] * 5)
+    assert split(mixed, by="stretch", validation=0.4).validation == (6, 7, 8, 9)
+    alone = frames(["a"] * 9 + ["b"])
+    assert split(alone, by="stretch", validation=0.6).validation == (3, 4, 5, 6, 7, 8)
+    with pytest.raises(InputError, match="0 of 3 frames would validate"):
+        split(frames("abc"), by="stretch")
+    with pytest.raises(InputError, match="stretch makes one split, not folds"):
+        k_folds(kinds, by="stretch")
 
 
 def test_one_group_or_none_says_what_to_choose():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lattice_sums import Pairs
 
-from uniscreen.benchmarking.physics import Properties, measure
+from uniscreen.benchmarking.physics import Properties, measure, motion
 from uniscreen.benchmarking.quantities import quantity_of
 from uniscreen.errors import InputError, MissingPackageError
 
@@ -103,6 +104,23 @@ def test_dynamics_that_do_not_last_are_a_row_that_says_when():
     assert found.metric == "nve_drift"
     assert math.isnan(found.value)
     assert re.search(r"after 0\.\d\d ps", found.reason), found.reason
+
+
+def test_the_speed_is_that_of_the_fastest_repeat_in_atoms_a_second(monkeypatch):
+    """By a clock that only an evaluation moves on: 0.4 s each, 0.25 s later on, for 4 x 8 atoms."""
+    clock = [0.0]
+
+    class Slow(Pairs):
+        def evaluate(self, structures, **options):
+            clock[0] += 0.25 if clock[0] > 1.5 else 0.4
+            return super().evaluate(structures, **options)
+
+    monkeypatch.setattr(motion, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    crystals = {"it": {"prototype": "fcc", "formula": "Ar", "a_A": 3.9}}
+    speed = {"crystal": "it", "supercell": [2, 2, 2]}
+    (found,) = measure(Slow(), Properties.model_validate({"crystals": crystals, "speed": speed}))
+    assert (found.metric, found.n) == ("speed", 32)
+    assert found.value == pytest.approx(32 / 0.25)
 
 
 class RaisesWhenStrained(Pairs):

@@ -11,11 +11,11 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from uniscreen.errors import InputError
-from uniscreen.potentials import find_card
+from uniscreen.potentials import find_card, load_potential
 from uniscreen.potentials.base import SystemResult
 from uniscreen.structures.labels import LabelledStructure
 from uniscreen.training.safety import MeanErrors, read_training_errors
-from uniscreen.training.safety.dynamics import time_step
+from uniscreen.training.safety.dynamics import Trajectory, run_nve, time_step
 from uniscreen.training.safety.holes import rises_down_to
 from uniscreen.training.safety.invariance import rotation, translation
 from uniscreen.training.safety.parents import parent_of, symmetry
@@ -109,6 +109,25 @@ def test_a_liquid_and_a_molecule_have_no_parent():
 def test_the_time_step_is_that_of_the_lightest_atom():
     assert time_step(molecule("H2O")) == 0.5
     assert time_step(bulk("Li")) == 2.0
+
+
+@pytest.mark.parametrize(("on_sites", "begun"), [(True, 600), (False, 300)], ids=["on sites", "displaced"])
+def test_dynamics_begin_at_300_k_or_come_there_from_sites(on_sites, begun):
+    """Half of what atoms on their sites are given becomes potential energy: equipartition in a harmonic crystal."""
+    crystal = bulk("Cu", "fcc", a=3.6, cubic=True) * (3, 3, 3)
+    run = run_nve(load_potential("ase:ase.calculators.emt:EMT", trust_model_file=True), crystal, 0.4, on_sites=on_sites)
+    assert run.temperatures[0] == pytest.approx(begun, rel=0.15)
+    assert run.times == pytest.approx(np.arange(21) * 0.02)
+    assert np.mean(run.temperatures[10:]) == pytest.approx(begun / 2, rel=0.15)
+
+
+def test_the_drift_is_the_slope_in_mev_per_atom_and_ps():
+    run = Trajectory()
+    run.times, run.energies = [0.0, 0.5, 1.0, 1.5], [-3.0, -2.999, -3.001, -3.0]
+    # the energies are 0, 1, -1 and 0 meV about their mean, and the squares of the times about theirs sum up to 1.25
+    slope = (0.25 * -1 - 0.25 * 1) / 1.25
+    left = np.array([0, 1, -1, 0]) - slope * np.array([-0.75, -0.25, 0.25, 0.75])
+    assert run.drift() == pytest.approx((slope, np.sqrt(np.mean(left**2))))
 
 
 def test_the_built_in_sample_covers_a_model_and_is_the_same_each_time():
