@@ -31,6 +31,7 @@ from uniscreen.benchmarking.results import failed_row, results_table
 from uniscreen.durable import locked, write_atomically
 from uniscreen.machine import usable_cores
 from uniscreen.potentials import resolve_device
+from uniscreen.processes import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,7 +154,6 @@ class _Processes:
     def _start(self, folder: Path) -> subprocess.Popen[bytes] | None:
         arguments = [str(folder), str(os.getpid()), *self._options]
         command = [sys.executable, "-P", "-m", "uniscreen.benchmarking.cell", *arguments]
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         with self._lock:
             if self._stopped:
                 return None
@@ -163,7 +163,7 @@ class _Processes:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=os.environ | threads,
+                    env=os.environ | threads(1),
                     start_new_session=True,
                 )
             self._running.add(process)
