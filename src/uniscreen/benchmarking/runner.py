@@ -20,7 +20,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.benchmarking.cell import CELL
@@ -29,7 +28,7 @@ from uniscreen.benchmarking.datasets import read_datasets
 from uniscreen.benchmarking.result_rows import PROVENANCE, RESULTS
 from uniscreen.benchmarking.results import failed_row, results_table
 from uniscreen.durable import locked, write_atomically
-from uniscreen.machine import usable_cores
+from uniscreen.machine import usable_cores, versions
 from uniscreen.potentials import resolve_device
 from uniscreen.processes import threads
 
@@ -206,14 +205,7 @@ def _write(out: Path, spec: BenchmarkSpec, planned: list[Cell]) -> BenchmarkRun:
         "cells": {"total": len(planned), **counts},
         "data_sha256": sums,
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": versions(PACKAGES),
     }
     write_atomically(out / PROVENANCE, (json.dumps(provenance, indent=1) + "\n").encode())
     return BenchmarkRun(out, table, failed=counts["failed"], total=len(planned))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

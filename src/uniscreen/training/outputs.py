@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import pandas as pd
 from pymatgen.core import Composition
 
 from uniscreen.durable import write_atomically
+from uniscreen.machine import versions
 from uniscreen.potentials import load_potential
 from uniscreen.potentials.saved import DESCRIPTION, WEIGHTS, write_committee
 from uniscreen.training.errors import Errors
@@ -259,7 +258,7 @@ def _summary(
         "note": _note(prepared, trained, stages),
         "unit_checks": [f"{one.check}: {one.verdict}: {one.seen}" for one in prepared.data.findings],
         "data_sha256": dict(prepared.sha256),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": versions(PACKAGES),
         "checks": [],
     }
 
@@ -301,10 +300,3 @@ def _stress_mae(label: LabelledStructure, result: SystemResult) -> float | None:
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
