@@ -27,7 +27,7 @@ from uniscreen.benchmarking.cells import cells
 from uniscreen.benchmarking.datasets import read_datasets
 from uniscreen.benchmarking.result_rows import PROVENANCE, RESULTS
 from uniscreen.benchmarking.results import failed_row, results_table
-from uniscreen.durable import locked, write_atomically
+from uniscreen.durable import locked, write_atomically, write_json
 from uniscreen.machine import usable_cores, versions
 from uniscreen.potentials import resolve_device
 from uniscreen.processes import threads
@@ -141,7 +141,7 @@ class _Processes:
         self._running.discard(process)
         if not self._stopped and not (folder / cell.rows_name).is_file():
             rows = [failed_row(cell, reason, round(time.perf_counter() - start, 1))]
-            write_atomically(folder / cell.rows_name, json.dumps(rows, indent=1, ensure_ascii=False).encode())
+            write_json(folder / cell.rows_name, rows)
 
     def stop(self) -> None:
         """End all, and start no more; their cells are to be run again."""
@@ -207,5 +207,5 @@ def _write(out: Path, spec: BenchmarkSpec, planned: list[Cell]) -> BenchmarkRun:
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
         "versions": versions(PACKAGES),
     }
-    write_atomically(out / PROVENANCE, (json.dumps(provenance, indent=1) + "\n").encode())
+    write_json(out / PROVENANCE, provenance)
     return BenchmarkRun(out, table, failed=counts["failed"], total=len(planned))

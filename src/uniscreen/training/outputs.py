@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Composition
 
-from uniscreen.durable import write_atomically
+from uniscreen.durable import write_atomically, write_json
 from uniscreen.machine import versions
 from uniscreen.potentials import load_potential
 from uniscreen.potentials.saved import DESCRIPTION, WEIGHTS, write_committee
@@ -93,7 +93,7 @@ def write(
     summary = _summary(prepared, assignments, trained, stages)
     if prepared.recipe.checks.run:
         summary["checks"] = [check.as_dict() for check in _checked(prepared, tuned, stages, on_check)]
-    write_atomically(folder / SUMMARY, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode())
+    write_json(folder / SUMMARY, summary)
     return summary
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from uniscreen.durable import sha256_of, write_atomically
+from uniscreen.durable import sha256_of, write_json
 from uniscreen.errors import InputError
 from uniscreen.potentials.saved import DESCRIPTION, FORMAT, VERSION, is_saved
 
@@ -30,7 +30,7 @@ def write_description(folder: Path, card: ModelCard, training: Mapping[str, Any]
         "training": training,
         "files": {path.relative_to(folder).as_posix(): sha256_of(path) for path in _files(folder)},
     }
-    write_atomically(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
+    write_json(folder / DESCRIPTION, description)
 
 
 def is_trained(path: Path) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uniscreen.durable import write_atomically
+from uniscreen.durable import write_atomically, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +43,7 @@ def write_outputs(
 ) -> None:
     """Write the labelled structures to ``out``, and ``labels.csv`` and ``provenance.json`` to the folder."""
     write_atomically(folder / "labels.csv", _csv(rows, atoms))
-    write_atomically(folder / "provenance.json", json.dumps(provenance, indent=2).encode() + b"\n")
+    write_json(folder / "provenance.json", provenance)
     write_atomically(out, _extxyz([row for row in rows if row.labels is not None], atoms))
 
 
