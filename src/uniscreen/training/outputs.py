@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Composition
 
 from uniscreen.durable import write_atomically, write_json
 from uniscreen.machine import versions
 from uniscreen.potentials import load_potential
 from uniscreen.potentials.saved import DESCRIPTION, WEIGHTS, write_committee
+from uniscreen.structures.crystal import reduced_formula
 from uniscreen.training.errors import Errors
 from uniscreen.training.members import BATCH_SIZE
 from uniscreen.training.safety import run_checks
@@ -133,7 +133,7 @@ class _Stages:
                 "set": name,
                 "place": label.place,
                 "group": label.group,
-                "formula": Composition(label.atoms.get_chemical_formula()).reduced_formula,
+                "formula": reduced_formula(label.atoms),
                 "n_atoms": len(label.atoms),
                 "energy_eV": label.energy,
                 **{f"energy_{stage}_eV": result.energy for stage, result in results.items()},

@@ -10,6 +10,7 @@ import numpy as np
 
 from uniscreen.errors import InputError, StructureError
 from uniscreen.structures.candidate import ReadLimits
+from uniscreen.structures.crystal import reduced_formula
 from uniscreen.structures.deduplication.fingerprint import fingerprint, may_match
 from uniscreen.structures.deduplication.spool import CrystalSpool
 from uniscreen.structures.guard import reading
@@ -137,7 +138,7 @@ def _spooled(
         if atoms is None:
             unreadable[index] = reason
             continue
-        formula = _formula(atoms)
+        formula = reduced_formula(atoms)
         if wanted is None or formula in wanted:
             spool.put(index, atoms)
             places[formula].append(index)
@@ -150,12 +151,6 @@ def _loaded(table: Iterable[Candidate], limits: ReadLimits) -> Iterable[tuple[in
             yield index, candidate.source.load(limits), ""
         except StructureError as error:
             yield index, None, str(error)
-
-
-def _formula(atoms: Atoms) -> str:
-    from pymatgen.core import Composition
-
-    return Composition(atoms.get_chemical_formula()).reduced_formula
 
 
 class _Search:
