@@ -38,11 +38,6 @@ def is_trained(path: Path) -> bool:
     return path.is_dir() and is_saved(path)
 
 
-def read_training(folder: Path) -> dict[str, Any]:
-    """How the model of a folder was trained: hyperparameters, seed, data, packages, seconds."""
-    return dict(_description(folder).get("training", {}))
-
-
 def check_files(folder: Path) -> None:
     """Raise InputError unless the folder has exactly the files that were written, with the checksums that they had."""
     expected = _description(folder).get("files", {})
