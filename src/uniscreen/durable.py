@@ -83,6 +83,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def write_json(path: Path, values: Any) -> None:
+    """Replace a file by values in JSON that people can read, as ``write_atomically`` does."""
+    text = json.dumps(values, indent=2, ensure_ascii=False)
+    write_atomically(path, text.encode(errors="backslashreplace") + b"\n")  # what is no Unicode, as JSON escapes it
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write the new content of a file inside: it takes the place of the old one, whole, when the block is left.
@@ -139,7 +145,7 @@ def keep_manifest(path: Path, manifest: dict[str, Any]) -> None:
         ResumeError: the old one differs (each difference is named) or cannot be read.
     """
     if not path.exists():
-        write_atomically(path, json.dumps(manifest, indent=2).encode() + b"\n")
+        write_json(path, manifest)
         return
     try:
         old = json.loads(path.read_bytes())

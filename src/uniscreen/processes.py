@@ -19,7 +19,10 @@ from uniscreen.errors import ProcessEndedError, UniscreenError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+def threads(n: int) -> dict[str, str]:
+    """The environment variables that hold OpenMP and the linear algebra of a new process to ``n`` threads."""
+    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(n))
 
 
 class Process:
@@ -35,7 +38,7 @@ class Process:
             [sys.executable, "-P", "-m", "uniscreen.processes", str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **ONE_THREAD, **(environment or {})},
+            env={**os.environ, **threads(1), **(environment or {})},
             start_new_session=True,
         )
         theirs.close()

@@ -10,7 +10,8 @@ from ase.build import bulk
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from uniscreen.errors import InputError, ResumeError
-from uniscreen.screening import ScreenSettings, run_screen, self_consistent
+from uniscreen.machine import user_cache
+from uniscreen.screening import ScreenSettings, run_screen
 from uniscreen.screening.store import RunStore
 
 CRYSTALS = {
@@ -169,4 +170,4 @@ def test_an_entry_with_the_structure_of_another_is_not_taken_for_it(cache, tmp_p
 
 def test_an_empty_name_of_the_cache_is_none(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "")
-    assert self_consistent._cache_folder() == Path.home() / ".cache" / "uniscreen" / "references"
+    assert user_cache() == Path.home() / ".cache" / "uniscreen"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import tomllib
 from dataclasses import dataclass, fields
@@ -11,6 +10,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
 from uniscreen.errors import BackendUnavailableError, InputError, UnknownModelError
+from uniscreen.messages import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,8 +96,7 @@ class Baseline:
         defaults = dict(self.hyperparameters or {})
         for name, value in given.items():
             if name not in defaults:
-                close = difflib.get_close_matches(name, defaults, n=1)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
+                hint = did_you_mean(name, defaults)
                 raise InputError(f"{self.name} has no hyperparameter {name!r}.{hint} It has {', '.join(defaults)}.")
             defaults[name] = _of_type(name, value, defaults[name])
             if name.endswith("cutoff") and defaults[name] == 0:
@@ -127,8 +126,7 @@ def find_baseline(name: str) -> Baseline:
     """
     found = baselines().get(name.lower())
     if found is None:
-        close = difflib.get_close_matches(name.lower(), baselines(), n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name.lower(), baselines())
         raise UnknownModelError(f"Unknown baseline {name!r}.{hint} Known: {', '.join(baselines())}.")
     return found
 

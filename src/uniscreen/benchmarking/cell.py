@@ -22,7 +22,7 @@ from uniscreen.benchmarking.cells import Cell
 from uniscreen.benchmarking.datasets import draw
 from uniscreen.benchmarking.physics import measure, read_properties
 from uniscreen.benchmarking.results import failed_row, row
-from uniscreen.durable import making, write_atomically
+from uniscreen.durable import making, write_json
 from uniscreen.errors import InputError, UniscreenError
 from uniscreen.potentials import load_potential
 from uniscreen.processes import end_with
@@ -132,7 +132,7 @@ def _train(cell: Cell, folder: Path, options: dict[str, Any]) -> float | None:
             seconds=TRAINING_SHARE * 3600 * cell.hours,
         )
     seconds = _cpu_seconds() - start
-    write_atomically(record, json.dumps({"cpu_seconds": seconds}).encode())
+    write_json(record, {"cpu_seconds": seconds})
     return seconds
 
 
@@ -175,7 +175,7 @@ def run(folder: Path, *, trust_model_file: bool, device: str) -> None:
             rows = [failed_row(cell, f"{type(error).__name__}: {' '.join(str(error).split())}")]
         seconds = round(time.perf_counter() - start, 1)
         timed = [one | {"seconds": seconds} for one in rows]
-        write_atomically(folder / cell.rows_name, json.dumps(timed, indent=1, ensure_ascii=False).encode())
+        write_json(folder / cell.rows_name, timed)
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ Source: Riebesell et al., Nat. Mach. Intell. 7, 836 (2025), doi:10.1038/s42256-0
 from __future__ import annotations
 
 import io
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ import numpy as np
 import uniscreen
 from uniscreen.benchmarking.metrics import regression_metrics, stability_metrics
 from uniscreen.benchmarking.truth import Truth, read_truth
-from uniscreen.durable import write_atomically
+from uniscreen.durable import write_atomically, write_json
 from uniscreen.screening import ScreenSettings, run_screen
 from uniscreen.screening.outputs import csv_bytes
 from uniscreen.structures import CandidateTable, read_candidates
@@ -189,8 +188,7 @@ def _write(result: DiscoveryRun, provenance: dict[str, Any]) -> None:
     long = pd.DataFrame(rows, columns=["of", "metric", "value"])
     write_atomically(result.folder / "metrics.csv", csv_bytes(long))
     document = {"counts": result.counts, **metrics, "provenance": provenance}
-    text = json.dumps(_without_nan(document), indent=2, allow_nan=False)
-    write_atomically(result.folder / "metrics.json", text.encode() + b"\n")
+    write_json(result.folder / "metrics.json", _without_nan(document))
 
 
 def _without_nan(value: Any) -> Any:

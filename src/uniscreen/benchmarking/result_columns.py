@@ -7,6 +7,7 @@ from unicodedata import normalize
 
 from uniscreen.benchmarking.quantities import QUANTITIES, quantity_of
 from uniscreen.errors import InputError
+from uniscreen.messages import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,9 +38,6 @@ COMPUTED = "computed"
 
 OPTIONAL = {"reason": "", "source": COMPUTED}
 """Columns that rows from elsewhere may lack, and what stands in for them."""
-
-_NAMED = 5
-"""How many offending values an error names."""
 
 _SIZE = r"^[^:]*_(?:mae|rmse)(?::|$)"
 """Metrics that are the mean size of something."""
@@ -131,6 +129,4 @@ def refuse(wrong: pd.Series[Any], name: str, what: str, expected: str) -> None:
     if wrong.empty:
         return
     values = list(dict.fromkeys(repr(str(value)) for value in wrong))
-    more = f" and {len(values) - _NAMED} more" if len(values) > _NAMED else ""
-    listed = ", ".join(values[:_NAMED]) + more
-    raise InputError(f"{name}: {what}: {listed} (from row {wrong.index[0]} on). Expected {expected}.")
+    raise InputError(f"{name}: {what}: {listed(values)} (from row {wrong.index[0]} on). Expected {expected}.")

@@ -20,7 +20,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.benchmarking.cell import CELL
@@ -28,10 +27,11 @@ from uniscreen.benchmarking.cells import cells
 from uniscreen.benchmarking.datasets import read_datasets
 from uniscreen.benchmarking.result_rows import PROVENANCE, RESULTS
 from uniscreen.benchmarking.results import failed_row, results_table
-from uniscreen.durable import locked, write_atomically
+from uniscreen.durable import locked, write_atomically, write_json
 from uniscreen.errors import InputError
-from uniscreen.machine import usable_cores
+from uniscreen.machine import usable_cores, versions
 from uniscreen.potentials import resolve_device
+from uniscreen.processes import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,7 +144,7 @@ class _Processes:
         self._running.discard(process)
         if not self._stopped and not (folder / cell.rows_name).is_file():
             rows = [failed_row(cell, reason, round(time.perf_counter() - start, 1))]
-            write_atomically(folder / cell.rows_name, json.dumps(rows, indent=1, ensure_ascii=False).encode())
+            write_json(folder / cell.rows_name, rows)
 
     def stop(self) -> None:
         """End all, and start no more; their cells are to be run again."""
@@ -156,7 +156,6 @@ class _Processes:
     def _start(self, folder: Path) -> subprocess.Popen[bytes] | None:
         arguments = [str(folder), str(os.getpid()), *self._options]
         command = [sys.executable, "-P", "-m", "uniscreen.benchmarking.cell", *arguments]
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         with self._lock:
             if self._stopped:
                 return None
@@ -166,7 +165,7 @@ class _Processes:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=os.environ | threads,
+                    env=os.environ | threads(1),
                     start_new_session=True,
                 )
             self._running.add(process)
@@ -209,14 +208,7 @@ def _write(out: Path, spec: BenchmarkSpec, planned: list[Cell]) -> BenchmarkRun:
         "cells": {"total": len(planned), **counts},
         "data_sha256": sums,
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": versions(PACKAGES),
     }
-    write_atomically(out / PROVENANCE, (json.dumps(provenance, indent=1) + "\n").encode())
+    write_json(out / PROVENANCE, provenance)
     return BenchmarkRun(out, table, failed=counts["failed"], total=len(planned))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -10,6 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
 from uniscreen.errors import InputError, UnknownModelError
+from uniscreen.messages import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -124,8 +124,7 @@ def find_card(name: str) -> ModelCard:
     known = {alias: card for card in cards.values() for alias in (card.name, *card.aliases)}
     if name in known:
         return known[name]
-    close = difflib.get_close_matches(name.lower(), known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(name.lower(), known)
     raise UnknownModelError(
         f"Unknown model {name!r}.{hint} Known models: {', '.join(cards)}; also the folder of a trained model, "
         "matgl:NAME of the Hugging Face hub, a MACE .model file, mtp:FILE:ELEMENTS for an .mtp file, and any ASE "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import requests
 
-from uniscreen.durable import rename_durably, sha256_of, write_atomically
+from uniscreen.durable import rename_durably, sha256_of, write_json
 from uniscreen.errors import DownloadError
 from uniscreen.potentials.https import TransientError, chunks, get, secure_session
 
@@ -82,7 +82,7 @@ class _Partial:
     def begin(self, resource: Resource, response: requests.Response) -> None:
         """Forget what is there and note what the bytes to come are of."""
         self.discard()
-        write_atomically(self.facts, json.dumps({"url": resource.url, "validator": _validator(response)}).encode())
+        write_json(self.facts, {"url": resource.url, "validator": _validator(response)})
 
     def resumable(self, resource: Resource) -> tuple[int, str]:
         """How many bytes are there and what the server must vouch for; (0, "") where nothing can be continued."""

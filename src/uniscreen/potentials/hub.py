@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from uniscreen.durable import making, sha256_of, write_atomically
+from uniscreen.durable import making, sha256_of, write_json
 from uniscreen.errors import DownloadError, InputError, MissingPackageError, UnknownModelError
 from uniscreen.potentials.cards import ModelCard
 from uniscreen.potentials.downloads import Received, Resource, download
@@ -201,7 +201,7 @@ def _fetch(wanted: HubName, pin: Path, pinned: Snapshot | None, on_progress: OnP
         read_description(folder)
     fetched = datetime.now(UTC).isoformat(timespec="seconds")
     snapshot = Snapshot(wanted.repository, wanted.revision, commit, licence, fetched, files)
-    write_atomically(pin, json.dumps(asdict(snapshot), indent=2).encode())
+    write_json(pin, asdict(snapshot))
     return folder
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from uniscreen.durable import making, write_atomically
+from uniscreen.durable import making, write_json
 from uniscreen.errors import InputError, LicenceError
 
 
@@ -59,7 +59,7 @@ def accept(card: Licensed) -> None:
     entry = {"licence": card.licence, "accepted": datetime.now(UTC).isoformat(timespec="seconds")}
     try:
         with making(place):
-            write_atomically(place, json.dumps(_accepted() | {card.name: entry}, indent=2).encode())
+            write_json(place, _accepted() | {card.name: entry})
     except OSError as error:
         raise InputError(f"{place}, which records accepted licences, cannot be written: {error}.") from error
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from uniscreen.durable import write_atomically
+from uniscreen.durable import write_json
 from uniscreen.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Receipt:
 
     def write(self, path: Path) -> None:
         """Put the receipt beside the file."""
-        write_atomically(_place(path), json.dumps(asdict(self), indent=2).encode())
+        write_json(_place(path), asdict(self))
 
 
 def _place(path: Path) -> Path:

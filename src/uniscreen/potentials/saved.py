@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from uniscreen.durable import write_atomically
+from uniscreen.durable import write_atomically, write_json
 from uniscreen.errors import InputError
 from uniscreen.potentials.cards import ModelCard
 
@@ -153,7 +153,7 @@ def restore(kind: type[TrainablePotential], content: SavedPotential, dtype: torc
 
 def _write_description(folder: Path, card: ModelCard, architecture: Mapping[str, Any]) -> None:
     description = {"format": FORMAT, "version": VERSION, "card": card.as_dict(), "architecture": architecture}
-    write_atomically(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
+    write_json(folder / DESCRIPTION, description)
 
 
 def read_members(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from uniscreen.durable import sha256_of
 from uniscreen.errors import InputError, MissingPackageError
+from uniscreen.machine import user_cache
 from uniscreen.potentials.isolated.environments import environment_of
 from uniscreen.potentials.receipts import Receipt
 
@@ -71,7 +72,7 @@ def as_fetched(card: ModelCard, path: Path) -> ModelCard:
 
 def cache_folder() -> Path:
     """Where fetched weights are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uniscreen" / "weights"
+    return user_cache() / "weights"
 
 
 def folders() -> list[Path]:

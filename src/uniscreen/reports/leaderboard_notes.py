@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from uniscreen.benchmarking.leaderboard import HEADLINE
 from uniscreen.benchmarking.result_columns import COMPUTED
+from uniscreen.messages import listed
 from uniscreen.reports.leaderboard_content import source_mark
 from uniscreen.reports.leaderboard_text import title_of, unit_of, value_text
 from uniscreen.reports.notes import Note
 from uniscreen.reports.tables import records
-from uniscreen.reports.text import is_missing, listed, plural
+from uniscreen.reports.text import is_missing, plural
 
 if TYPE_CHECKING:
     from uniscreen.reports.leaderboard_content import LeaderboardContent, Part

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError
+from uniscreen.messages import listed
 from uniscreen.reports.page import ShownFigure, flat, write_page
 from uniscreen.reports.results import THRESHOLDS_MEV, ScreenResults
-from uniscreen.reports.text import listed, plural
+from uniscreen.reports.text import plural
 
 if TYPE_CHECKING:
     from uniscreen.reports.phase_diagrams import Diagram, Diagrams

@@ -52,12 +52,6 @@ def plural(count: int, noun: str, plural_noun: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"
 
 
-def listed(names: list[str], limit: int) -> str:
-    """Name the first ``limit`` of ``names`` and count the rest."""
-    more = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
-
-
 def chemical(text: str) -> Markup:
     """Escaped text of formulas, their numbers as subscripts."""
     parts = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from uniscreen.durable import write_atomically
+from uniscreen.durable import write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def known_limit(records: Path, device: torch.device) -> float | None:
 
 def keep_limit(records: Path, device: torch.device, limit: float) -> None:
     """Leave it for the workers to come. One that another worker replaces at the same time is found out again."""
-    write_atomically(records / FILE, json.dumps(_limits(records) | {_kind(device): limit}, indent=2).encode() + b"\n")
+    write_json(records / FILE, _limits(records) | {_kind(device): limit})
 
 
 def _limits(records: Path) -> dict[str, float]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import IO, TYPE_CHECKING, Any
 
-from uniscreen.durable import replacing, write_atomically
+from uniscreen.durable import replacing, write_json
 from uniscreen.structures.writing import harmless
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def write_outputs(
         table.to_parquet(file, index=False)
     with replacing(folder / "relaxed.extxyz") as file:
         _write_extxyz((records[name] for name in table["id"]), file)
-    write_atomically(folder / "run.json", json.dumps(provenance, indent=2).encode() + b"\n")
+    write_json(folder / "run.json", provenance)
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:

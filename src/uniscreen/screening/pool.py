@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import InputError, UniscreenError
+from uniscreen.processes import threads
 from uniscreen.screening.executors import helpers_per_worker
 from uniscreen.screening.prescreen import Watcher
 from uniscreen.screening.protocol import MAX_CRASHES, Done, Failure, Ready, Start, Unit
@@ -129,12 +130,6 @@ class WorkerPool:
         ours, theirs = Pipe()
         part = self.store.writer_path()
         log = self.store.folder / RECORDS / part.name.replace(".jsonl", ".log")
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        }
         with log.open("wb") as stream:
             process = subprocess.Popen(  # noqa: S603  # our own module
                 [sys.executable, "-P", "-m", "uniscreen.screening.worker", str(theirs.fileno())],
@@ -142,7 +137,7 @@ class WorkerPool:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
-                env=environment,
+                env={**os.environ, **threads(1), "CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
             )
         theirs.close()
         return _Worker(process, ours, part, log)

@@ -11,6 +11,7 @@ from uniscreen.screening.preflight import preflight
 from uniscreen.screening.record import EVALUATED, Crystal, Record
 from uniscreen.screening.space_group import space_group
 from uniscreen.structures.candidate import ReadLimits
+from uniscreen.structures.crystal import reduced_formula
 from uniscreen.thermodynamics import Correction, CorrectionScheme
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class CandidateProcessor:
                 id=prepared.id,
                 status=relaxation.status,
                 reason=relaxation.reason,
-                formula=_formula(before),
+                formula=reduced_formula(before),
                 n_atoms=len(before),
                 n_steps=relaxation.n_steps,
                 initial_energy=relaxation.initial_energy,
@@ -123,13 +124,7 @@ def _unevaluated(
         id=name,
         status=status,  # type: ignore[arg-type]  # StructureError.status and RelaxationStatus are statuses
         reason=" ".join(reason.split()),
-        formula="" if atoms is None else _formula(atoms),
+        formula="" if atoms is None else reduced_formula(atoms),
         n_atoms=None if atoms is None else len(atoms),
         n_steps=n_steps,
     )
-
-
-def _formula(atoms: Atoms) -> str:
-    from pymatgen.core import Composition
-
-    return Composition(atoms.get_chemical_formula()).reduced_formula

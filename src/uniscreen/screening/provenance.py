@@ -6,12 +6,12 @@ import platform
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uniscreen
-from uniscreen.machine import usable_cores
+from uniscreen.machine import usable_cores, versions
 from uniscreen.potentials.loading import own_environment
 from uniscreen.screening.corrections import hull_scheme
 from uniscreen.screening.materials_project import describe_origin
@@ -82,13 +82,7 @@ def provenance(job: Job, timer: Timer, own: ModelReferences | None) -> dict[str,
 
 def environment() -> dict[str, str]:
     """Versions of Python and of the packages that decide the numbers."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return {name: found or "not installed" for name, found in versions(PACKAGES).items()}
 
 
 def hardware(device: str, n_workers: int) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import uniscreen
 from uniscreen.errors import InputError, ResumeError
+from uniscreen.machine import user_cache
 from uniscreen.screening.competition import ModelReferences, competing_entry
 from uniscreen.screening.pool import WorkerPool
 from uniscreen.screening.protocol import units_left
@@ -81,7 +81,7 @@ class ReferenceEvaluator:
         wanted = frozenset(_competing(references, records))
         manifest = _manifest(references, settings, self.card, self.device)
         key = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:32]
-        store = _open(_cache_folder() / key, manifest, references)
+        store = _open(user_cache() / "references" / key, manifest, references)
         try:
             found = store.records()
             done: Counter[str] = Counter(found[index].status for index in wanted & found.keys())
@@ -137,10 +137,6 @@ def _manifest(references: ReferenceSet, settings: ScreenSettings, card: ModelCar
         "model": {"name": card.name, "sha256": card.sha256, "functional": card.functional},
         "settings": settings.as_dict() | {"model": card.name, "device": device},
     }
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uniscreen" / "references"
 
 
 def _open(folder: Path, manifest: dict[str, Any], references: ReferenceSet) -> RunStore:

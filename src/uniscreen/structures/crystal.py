@@ -58,6 +58,13 @@ def atomic_number(symbol: str) -> int:
     return number
 
 
+def reduced_formula(atoms: Atoms) -> str:
+    """The reduced formula as pymatgen writes it: ``LiCoO2``, ``O2``."""
+    from pymatgen.core import Composition
+
+    return Composition(atoms.get_chemical_formula()).reduced_formula
+
+
 def finite_array(values: Any, shape: tuple[int, ...], what: str) -> NDArray[np.float64]:
     """Return ``values`` as floats of this shape.
 

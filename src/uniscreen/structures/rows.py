@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError
+from uniscreen.messages import listed
 from uniscreen.structures.guard import shorten
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 ID_NAMES = ("id", "material_id", "candidate_id")
 """Names of the id column, in the order of preference where an input has several."""
-
-MAX_NAMED = 5
-"""How many offending rows an error names."""
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, which would break a line of the results in two, and bytes of a file name that are no text."""
@@ -104,9 +102,9 @@ def check_ids(name: str, ids: Sequence[str], places: Sequence[str]) -> None:
     if not ids:
         raise InputError(f"{name} holds no candidates.")
     if empty := [place for given, place in zip(ids, places, strict=True) if not given]:
-        raise InputError(f"{name}: no id in {_listed(empty)}. Give every candidate an id.")
+        raise InputError(f"{name}: no id in {listed(empty)}. Give every candidate an id.")
     if bad := [place for given, place in zip(ids, places, strict=True) if UNPRINTABLE.search(given)]:
-        where = shorten(_listed(bad), 400)
+        where = shorten(listed(bad), 400)
         raise InputError(f"{name}: a line break or another character that is no text in the id of {where}. Change it.")
     first: dict[str, str] = {}
     twice = []
@@ -115,9 +113,4 @@ def check_ids(name: str, ids: Sequence[str], places: Sequence[str]) -> None:
             twice.append(f"{shorten(given, 80)!r} in {first[given]} and {place}")
         first.setdefault(given, place)
     if twice:
-        raise InputError(f"{name}: the same id twice: {_listed(twice)}. Give every candidate its own id.")
-
-
-def _listed(items: Sequence[str]) -> str:
-    more = f" and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
-    return ", ".join(items[:MAX_NAMED]) + more
+        raise InputError(f"{name}: the same id twice: {listed(twice)}. Give every candidate its own id.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uniscreen.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
 
     from pymatgen.core import Composition
 
@@ -217,9 +217,3 @@ def _uncertainties(adjustments: Iterable[Mapping[str, Any]]) -> dict[str, float]
             return None
         found[str(item.get("name"))] = abs(float(math.prod(factors)))
     return found
-
-
-def describe(names: Sequence[str], limit: int = 5) -> str:
-    """Name the first few of ``names`` in an error message."""
-    more = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")

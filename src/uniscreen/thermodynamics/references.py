@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError, ReferenceMismatchError
+from uniscreen.messages import listed
 from uniscreen.thermodynamics.corrections import CorrectionScheme, corrected_under_mp2020
 from uniscreen.thermodynamics.database import DatabaseOrigin
 from uniscreen.thermodynamics.elements import TABLE_NAME, elemental_references, table_bytes
@@ -21,7 +22,6 @@ from uniscreen.thermodynamics.entries import (
     EntriesBySystem,
     ParsedEntry,
     by_system,
-    describe,
     entries_within,
     lowest_elements,
     parse_entry,
@@ -208,12 +208,12 @@ def _scheme(parsed: Sequence[ParsedEntry], functional: str, source: str) -> Corr
     named = {name: _scheme_of(name) for item in parsed for name in item.adjustments}
     if unknown := sorted(name for name, scheme in named.items() if scheme is None):
         raise InputError(
-            f"{source} has energy adjustments of an unknown scheme: {describe(unknown)}. Expected MP2020 "
+            f"{source} has energy adjustments of an unknown scheme: {listed(unknown)}. Expected MP2020 "
             "corrections, or none; export the entries again."
         )
     schemes = {scheme for scheme in named.values() if scheme is not None}
     if len(schemes) > 1:
-        raise InputError(f"{source} mixes correction schemes: {describe(sorted(named))}. Give a file of one.")
+        raise InputError(f"{source} mixes correction schemes: {listed(sorted(named))}. Give a file of one.")
     if not schemes:
         return _scheme_of_uncorrected(parsed, functional)
     (scheme,) = schemes
@@ -262,6 +262,6 @@ def _refuse_raw_among_corrected(parsed: Sequence[ParsedEntry], source: str) -> N
     raw = [item.entry.entry_id for item in parsed if not item.adjustments and _is_adjusted(item.entry.amounts)]
     if raw:
         raise InputError(
-            f"{source} mixes entries with MP2020 corrections and raw ones ({describe(raw)}). Process all of "
+            f"{source} mixes entries with MP2020 corrections and raw ones ({listed(raw)}). Process all of "
             "them with pymatgen's MaterialsProject2020Compatibility, or export them again."
         )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Composition
 
-from uniscreen.durable import write_atomically
+from uniscreen.durable import write_atomically, write_json
+from uniscreen.machine import versions
 from uniscreen.potentials import load_potential
 from uniscreen.potentials.saved import DESCRIPTION, WEIGHTS, write_committee
+from uniscreen.structures.crystal import reduced_formula
 from uniscreen.training.errors import Errors
 from uniscreen.training.members import BATCH_SIZE
 from uniscreen.training.safety import run_checks
@@ -94,7 +93,7 @@ def write(
     summary = _summary(prepared, assignments, trained, stages)
     if prepared.recipe.checks.run:
         summary["checks"] = [check.as_dict() for check in _checked(prepared, tuned, stages, on_check)]
-    write_atomically(folder / SUMMARY, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode())
+    write_json(folder / SUMMARY, summary)
     return summary
 
 
@@ -134,7 +133,7 @@ class _Stages:
                 "set": name,
                 "place": label.place,
                 "group": label.group,
-                "formula": Composition(label.atoms.get_chemical_formula()).reduced_formula,
+                "formula": reduced_formula(label.atoms),
                 "n_atoms": len(label.atoms),
                 "energy_eV": label.energy,
                 **{f"energy_{stage}_eV": result.energy for stage, result in results.items()},
@@ -259,7 +258,7 @@ def _summary(
         "note": _note(prepared, trained, stages),
         "unit_checks": [f"{one.check}: {one.verdict}: {one.seen}" for one in prepared.data.findings],
         "data_sha256": dict(prepared.sha256),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": versions(PACKAGES),
         "checks": [],
     }
 
@@ -301,10 +300,3 @@ def _stress_mae(label: LabelledStructure, result: SystemResult) -> float | None:
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

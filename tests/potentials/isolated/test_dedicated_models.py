@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -15,7 +16,7 @@ from uniscreen.benchmarking.baselines import find_baseline, train_baseline
 from uniscreen.errors import InputError
 from uniscreen.potentials import licences, load_potential
 from uniscreen.potentials.isolated.mtp_files import mtp_model
-from uniscreen.potentials.isolated.trained import read_training
+from uniscreen.potentials.saved import DESCRIPTION
 from uniscreen.potentials.testing import check_potential
 from uniscreen.structures.labels import LabelledStructure, read_labelled
 
@@ -65,7 +66,7 @@ def test_a_trained_model_is_a_potential(
     licences.accept(find_baseline(name))
     out = tmp_path / name
     train_baseline(name, alloys, out, validation=alloys[:5], hyperparameters=CHEAP[name], seconds=600)
-    record = read_training(out)
+    record = json.loads((out / DESCRIPTION).read_bytes())["training"]
     assert record["packages"][find_baseline(name).package]
     assert record["hyperparameters"] == find_baseline(name).resolved(CHEAP[name])
     potential = load_potential(str(out))

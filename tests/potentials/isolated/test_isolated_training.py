@@ -17,10 +17,9 @@ from ase.neighborlist import neighbor_list
 from uniscreen.errors import BackendError, InputError
 from uniscreen.potentials.isolated.potential import IsolatedPotential
 from uniscreen.potentials.isolated.program import Program
-from uniscreen.potentials.isolated.trained import read_training
 from uniscreen.potentials.isolated.training import TrainingRequest, pack_frames, train_isolated
 from uniscreen.potentials.isolated.worker import Frames
-from uniscreen.potentials.saved import read_card
+from uniscreen.potentials.saved import DESCRIPTION, read_card
 from uniscreen.structures.labels import LabelledStructure
 
 HERE = Path(__file__).parent
@@ -65,7 +64,7 @@ def test_the_folder_is_the_potential_that_was_fitted(argon: list[LabelledStructu
         assert result.energy == pytest.approx(one.energy, abs=1e-10)
         np.testing.assert_allclose(result.forces, one.forces, atol=1e-10)
     assert json.loads((out / "parameters.json").read_text())["n_validation"] == 2
-    record = read_training(out)
+    record = json.loads((out / DESCRIPTION).read_bytes())["training"]
     assert record["hyperparameters"] == {"sigma_angstrom": 3.4}
     assert (record["seed"], record["n_train"], record["n_validation"]) == (7, 6, 2)
     assert "seed 7" in (out / "training.log").read_text()
@@ -77,7 +76,7 @@ def test_the_checksum_of_the_data_is_that_of_the_labels(argon: list[LabelledStru
     digests = []
     for i, data in enumerate((argon, list(argon), other)):
         train_isolated(request(), data, [], tmp_path / str(i), program=PROGRAM)
-        digests.append(read_training(tmp_path / str(i))["train_sha256"])
+        digests.append(json.loads((tmp_path / str(i) / DESCRIPTION).read_bytes())["training"]["train_sha256"])
     assert digests[0] == digests[1] != digests[2]
 
 

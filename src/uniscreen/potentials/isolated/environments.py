@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import BackendUnavailableError
+from uniscreen.machine import user_cache
 from uniscreen.potentials.isolated.uv import run_uv
 
 if TYPE_CHECKING:
@@ -126,8 +127,7 @@ def environment_of(architecture: str) -> Environment:
 
 def environments_folder() -> Path:
     """Where environments are kept."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache.absolute() / "uniscreen" / "environments"
+    return user_cache().absolute() / "environments"
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from uniscreen.errors import BackendUnavailableError
 from uniscreen.potentials.isolated import worker
 from uniscreen.potentials.isolated.environments import environment_of
 from uniscreen.potentials.isolated.process import WorkerProcess
+from uniscreen.processes import threads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,16 +30,15 @@ class Program:
         return cls(environment.python, environment.backend_file)
 
 
-def start_worker(program: Program, threads: int, what: str) -> WorkerProcess:
+def start_worker(program: Program, n_threads: int, what: str) -> WorkerProcess:
     """A worker process that computes with a number of threads, and has not been asked anything yet.
 
     Raises:
         BackendUnavailableError: there is no such Python.
     """
-    n = str(threads)
-    limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), n)
     path = os.pathsep.join([str(program.python.parent), os.environ.get("PATH", "")])  # its programs, e.g. gap_fit
     try:
-        return WorkerProcess([str(program.python), "-I", worker.__file__], {**os.environ, "PATH": path, **limits})
+        environment = {**os.environ, "PATH": path, **threads(n_threads)}
+        return WorkerProcess([str(program.python), "-I", worker.__file__], environment)
     except OSError as error:
         raise BackendUnavailableError(f"The worker of {what} cannot be started: {error}") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from uniscreen.durable import sha256_of, write_atomically
+from uniscreen.durable import sha256_of, write_json
 from uniscreen.errors import InputError
 from uniscreen.potentials.saved import DESCRIPTION, FORMAT, VERSION, is_saved
 
@@ -30,17 +30,12 @@ def write_description(folder: Path, card: ModelCard, training: Mapping[str, Any]
         "training": training,
         "files": {path.relative_to(folder).as_posix(): sha256_of(path) for path in _files(folder)},
     }
-    write_atomically(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
+    write_json(folder / DESCRIPTION, description)
 
 
 def is_trained(path: Path) -> bool:
     """Whether the path is a folder with a description."""
     return path.is_dir() and is_saved(path)
-
-
-def read_training(folder: Path) -> dict[str, Any]:
-    """How the model of a folder was trained: hyperparameters, seed, data, packages, seconds."""
-    return dict(_description(folder).get("training", {}))
 
 
 def check_files(folder: Path) -> None:

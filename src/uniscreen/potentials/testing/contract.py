@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from uniscreen.errors import InputError
+from uniscreen.messages import did_you_mean
 from uniscreen.potentials.testing import derivatives, evaluation, refusals, symmetries, training
 from uniscreen.potentials.testing.result import Check, CheckResult, ExpectedFailure
 from uniscreen.potentials.trainable import TrainablePotential
@@ -66,7 +66,6 @@ def check_potential(potential: Potential, expected_failures: Iterable[ExpectedFa
     expected = {failure.check: failure for failure in expected_failures}
     names = [check.name for check in checks_for(potential)]
     for unknown in expected.keys() - set(names):
-        close = difflib.get_close_matches(unknown, names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(unknown, names)
         raise InputError(f"Unknown check {unknown!r} among the expected failures.{hint} Checks: {', '.join(names)}.")
     return [check.run(potential, expected.get(check.name)) for check in checks_for(potential)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from uniscreen.errors import InputError, StructureError
 from uniscreen.structures.candidate import ReadLimits
+from uniscreen.structures.crystal import reduced_formula
 from uniscreen.structures.deduplication.fingerprint import fingerprint, may_match
 from uniscreen.structures.deduplication.spool import CrystalSpool
 from uniscreen.structures.guard import reading
@@ -76,8 +77,7 @@ def find_duplicates(
     tolerances: Tolerances | None = None,
     *,
     against: CandidateTable | None = None,
-    limits: ReadLimits = LIMITS,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = lambda *_: None,
 ) -> Duplicates:
     """Find the candidates that are the same crystal as an earlier one, and those that ``against`` has.
 
@@ -89,22 +89,21 @@ def find_duplicates(
     ``on_progress`` is told what is being done, how many rows of it are, and of how many.
     """
     tolerances = tolerances or Tolerances()
-    report = on_progress or _silent
     with CrystalSpool() as spool, CrystalSpool() as known:
-        rows, unreadable = _spooled(candidates, spool, limits, "reading candidates", report)
+        rows, unreadable = _spooled(candidates, spool, "reading candidates", on_progress)
         wanted = frozenset(rows)
         references: dict[str, list[int]] = {}
         lost: dict[int, str] = {}
         if against is not None:
-            references, lost = _spooled(against, known, limits, "reading references", report, wanted)
-        found = _Search(tolerances, limits)
+            references, lost = _spooled(against, known, "reading references", on_progress, wanted)
+        found = _Search(tolerances)
         n_done = len(unreadable)
         for formula, indices in rows.items():
             others = references.get(formula, [])
             if len(indices) > 1 or others:
                 found.compare(indices, spool, others, known)
             n_done += len(indices)
-            report("comparing", n_done, len(candidates))
+            on_progress("comparing", n_done, len(candidates))
     names = [reference.id for reference in against] if against is not None else []
     return Duplicates(
         duplicate_of=found.duplicate_of,
@@ -114,16 +113,11 @@ def find_duplicates(
     )
 
 
-def _silent(_what: str, _done: int, _total: int) -> None:
-    return
-
-
 def _spooled(
     table: CandidateTable,
     spool: CrystalSpool,
-    limits: ReadLimits,
     what: str,
-    report: OnProgress,
+    on_progress: OnProgress,
     wanted: frozenset[str] | None = None,
 ) -> tuple[dict[str, list[int]], dict[int, str]]:
     """Read all structures into the spool; returns the places by reduced formula, and what was unreadable and why.
@@ -132,39 +126,32 @@ def _spooled(
     """
     places: dict[str, list[int]] = defaultdict(list)
     unreadable = {}
-    for index, atoms, reason in _loaded(table, limits):
-        report(what, index + 1, len(table))
+    for index, atoms, reason in _loaded(table):
+        on_progress(what, index + 1, len(table))
         if atoms is None:
             unreadable[index] = reason
             continue
-        formula = _formula(atoms)
+        formula = reduced_formula(atoms)
         if wanted is None or formula in wanted:
             spool.put(index, atoms)
             places[formula].append(index)
     return dict(places), unreadable
 
 
-def _loaded(table: Iterable[Candidate], limits: ReadLimits) -> Iterable[tuple[int, Atoms | None, str]]:
+def _loaded(table: Iterable[Candidate]) -> Iterable[tuple[int, Atoms | None, str]]:
     for index, candidate in enumerate(table):
         try:
-            yield index, candidate.source.load(limits), ""
+            yield index, candidate.source.load(LIMITS), ""
         except StructureError as error:
             yield index, None, str(error)
-
-
-def _formula(atoms: Atoms) -> str:
-    from pymatgen.core import Composition
-
-    return Composition(atoms.get_chemical_formula()).reduced_formula
 
 
 class _Search:
     """Compares the crystals of one formula after the other."""
 
-    def __init__(self, tolerances: Tolerances, limits: ReadLimits) -> None:
+    def __init__(self, tolerances: Tolerances) -> None:
         self.matcher = tolerances.matcher()
         self.ltol = tolerances.ltol
-        self.limits = limits
         self.duplicate_of: dict[int, int] = {}
         self.known_as: dict[int, int] = {}
         self.not_compared: dict[int, str] = {}
@@ -195,7 +182,7 @@ class _Search:
         """Reduce a crystal as the matcher would, once for all comparisons."""
         from pymatgen.core import Structure
 
-        with reading("reducing it to its primitive cell", self.limits.seconds):
+        with reading("reducing it to its primitive cell", LIMITS.seconds):
             structure = Structure(atoms.cell.array, atoms.numbers, atoms.get_scaled_positions())
             primitive = structure.get_reduced_structure(reduction_algo="niggli").get_primitive_structure()
             return primitive, fingerprint(primitive)

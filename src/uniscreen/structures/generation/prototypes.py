@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pymatgen.core import Lattice, Structure
 
 from uniscreen.errors import InputError
+from uniscreen.messages import did_you_mean
 from uniscreen.structures.charges import seed_states
 from uniscreen.structures.generation.substitution import substitute
 
@@ -99,8 +99,7 @@ def find_prototype(name: str) -> Prototype:
     if len(found) > 1:
         raise InputError(f"Several prototypes are {label}; give one of {', '.join(f'{a}:{b}' for a, b in found)}.")
     if not found:
-        close = difflib.get_close_matches(name.lower(), rows, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name.lower(), rows)
         raise InputError(
             f"Unknown prototype {name!r}.{hint} Known: {', '.join(rows)}, and the labels of the AFLOW library, e.g. "
             "AB_cF8_225_a_b."

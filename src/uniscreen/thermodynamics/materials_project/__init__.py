@@ -6,10 +6,9 @@ from uniscreen.thermodynamics.materials_project.materials import Material, fetch
 from uniscreen.thermodynamics.materials_project.selection import Selection, select_materials
 from uniscreen.thermodynamics.materials_project.systems import maximal_systems, parse_system
 from uniscreen.thermodynamics.materials_project.tables import dft_columns, table_content
-from uniscreen.thermodynamics.materials_project.thermo_types import ALL_THERMO_TYPES, thermo_type_of
+from uniscreen.thermodynamics.materials_project.thermo_types import thermo_type_of
 
 __all__ = [
-    "ALL_THERMO_TYPES",
     "Material",
     "MaterialsProject",
     "Selection",

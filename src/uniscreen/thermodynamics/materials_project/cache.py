@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uniscreen.durable import write_atomically
 from uniscreen.errors import MaterialsProjectError
+from uniscreen.machine import user_cache
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def cache_folder(host: str) -> Path:
     """Where the answers of a server are kept."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "uniscreen" / "materials-project" / re.sub(r"[^\w.-]", "_", host)
+    return user_cache() / "materials-project" / re.sub(r"[^\w.-]", "_", host)
 
 
 @dataclass(frozen=True)

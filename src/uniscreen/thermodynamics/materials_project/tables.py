@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.structures import ReadLimits
 from uniscreen.structures.formats import is_gz, without_gz
 from uniscreen.structures.sources import TextSource
+from uniscreen.structures.writing import poscar_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,9 +47,4 @@ def table_content(materials: Sequence[Material], name: str, thermo_type: str, ve
 
 
 def _poscar(structure: dict[str, Any]) -> str:
-    from ase.io.vasp import write_vasp
-
-    text = StringIO()
-    atoms = TextSource(json.dumps(structure), "json").load(ReadLimits(max_atoms=MOST_ATOMS))
-    write_vasp(text, atoms, direct=True, vasp5=True)
-    return text.getvalue()
+    return poscar_text(TextSource(json.dumps(structure), "json").load(ReadLimits(max_atoms=MOST_ATOMS)))

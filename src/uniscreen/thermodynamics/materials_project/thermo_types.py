@@ -8,8 +8,6 @@ from uniscreen.thermodynamics.references import THERMO_TYPES
 MIXED = "GGA_GGA+U_R2SCAN"
 """PBE and r2SCAN energies on one scale; what the Materials Project gives by default since April 2026."""
 
-ALL_THERMO_TYPES = (*THERMO_TYPES.values(), MIXED)
-
 
 def thermo_type_of(functional: str) -> str:
     """Name the energies that those of a model with this functional can be compared with.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uniscreen.durable import write_atomically
+from uniscreen.durable import write_atomically, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +43,7 @@ def write_outputs(
 ) -> None:
     """Write the labelled structures to ``out``, and ``labels.csv`` and ``provenance.json`` to the folder."""
     write_atomically(folder / "labels.csv", _csv(rows, atoms))
-    write_atomically(folder / "provenance.json", json.dumps(provenance, indent=2).encode() + b"\n")
+    write_json(folder / "provenance.json", provenance)
     write_atomically(out, _extxyz([row for row in rows if row.labels is not None], atoms))
 
 
@@ -83,6 +82,7 @@ def _extxyz(rows: Sequence[LabelRow], atoms: Mapping[int, Atoms]) -> bytes:
     """Frames in the order of the input, with ``id``, ``group`` and the labels under ASE's own names."""
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.io.extxyz import write_extxyz
+    from ase.stress import full_3x3_to_voigt_6_stress
 
     frames = []
     for row in rows:
@@ -91,7 +91,7 @@ def _extxyz(rows: Sequence[LabelRow], atoms: Mapping[int, Atoms]) -> bytes:
         frame.info = {"id": row.id, "group": row.group}
         labels = {name: np.asarray(value) for name, value in row.labels.items() if value is not None}
         if "stress" in labels:
-            labels["stress"] = labels["stress"][[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]  # Voigt: xx yy zz yz xz xy
+            labels["stress"] = full_3x3_to_voigt_6_stress(labels["stress"])
         results = {name: float(value) if value.ndim == 0 else value for name, value in labels.items()}
         frame.calc = SinglePointCalculator(frame, **results)
         frames.append(frame)

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uniscreen.errors import InputError, UniscreenError
+from uniscreen.processes import threads
 
 if TYPE_CHECKING:
     from uniscreen.training.labelling.settings import LabelSettings
 
 WORKER = Path(__file__).with_name("worker.py")
-
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class WorkerDiedError(UniscreenError):
@@ -47,7 +46,7 @@ class LabelWorker:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stream,
-                    env={**environment, **ONE_THREAD, **settings.environment},
+                    env={**environment, **threads(1), **settings.environment},
                     cwd=folder,
                     start_new_session=True,  # Ctrl-C reaches the parent alone, which ends it
                 )

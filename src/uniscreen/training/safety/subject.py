@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pymatgen.core import Composition
 
+from uniscreen.structures.crystal import reduced_formula
 from uniscreen.training.predictions import predict
 from uniscreen.training.safety.parents import parent_of
 from uniscreen.training.safety.result import NotRun
@@ -52,7 +52,7 @@ class Equilibrium:
     @property
     def formula(self) -> str:
         """Reduced, as chemists write it."""
-        return Composition(self.atoms.get_chemical_formula()).reduced_formula
+        return reduced_formula(self.atoms)
 
 
 @dataclass(frozen=True, eq=False)
