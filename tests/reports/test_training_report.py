@@ -167,6 +167,19 @@ def test_a_frame_without_a_group(run):
     assert Page(write_training_report(run)).column("groups-test", "Group") == ["–"]  # noqa: RUF001
 
 
+def test_forces_of_a_group_count_by_atoms_and_energies_by_frames(run):
+    table = pd.read_csv(run / "predictions.csv")
+    is_test = table["set"] == "test"
+    table.loc[is_test, ["group", "energy_eV", "energy_trained_eV"]] = ["one", 0.0, 0.0]
+    table.loc[is_test, "n_atoms"] = [1, 1, 6]
+    table.loc[is_test, "energy_trained_eV"] = [0.01, -0.02, 0.36]
+    table.loc[is_test, "force_mae_trained_meV_per_A"] = [10.0, 20.0, 70.0]
+    table.to_csv(run / "predictions.csv", index=False)
+    ((group, frames, *_, energy, _, force),) = Page(write_training_report(run)).rows("groups-test")
+    assert (group, frames, energy) == ("one", "3", "30.0")
+    assert float(force) == pytest.approx((10 + 20 + 6 * 70) / 8, abs=0.051)
+
+
 def test_forces_by_length(run):
     atoms = pd.read_parquet(run / "forces.parquet")
     atoms = pd.concat([atoms[atoms["set"] != "test"], *[atoms[atoms["set"] == "test"].head(1)] * 3])
