@@ -193,7 +193,7 @@ def test_as_many_elements_as_structures_tell_nothing(seed):
     atoms = [Atoms(f"{symbol}{size}") for symbol, size in sizes.items()]
     n = np.array([*sizes.values()], dtype=float)
     energies = -4.0 * n + np.random.default_rng(seed).normal(0, 1, 6)
-    better, seen = _by_deviation(atoms, n, (energies, energies * n), -3.5 * n)
+    better, seen = _by_deviation(atoms, (energies, energies * n), -3.5 * n)
     assert better is None
     assert "by 0.0 meV/atom" in seen
 

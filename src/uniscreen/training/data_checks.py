@@ -17,7 +17,7 @@ from ase import units
 from uniscreen.errors import InputError
 from uniscreen.structures.labels.labelled import PER_EV_PER_CUBIC_ANGSTROM, VOIGT_INDICES
 from uniscreen.training.predictions import Predictions
-from uniscreen.training.reference_energies import fit_shifts, total_shift
+from uniscreen.training.reference_energies import left_per_atom
 from uniscreen.units import EV_PER_CUBIC_ANGSTROM_TO_GPA
 
 if TYPE_CHECKING:
@@ -139,13 +139,13 @@ def check_energy(
     per_atom = conventions.energy == "per-atom"
     hypotheses = (as_read, as_read / n if per_atom else as_read * n)
     names = ("per-atom", "total") if per_atom else ("total", "per-atom")
-    rise = _rise(atoms, n, as_read, model)
-    if rise.unit is not None and not _rise(atoms, n, hypotheses[1], model).is_alike:
+    rise = _rise(atoms, as_read, model)
+    if rise.unit is not None and not _rise(atoms, hypotheses[1], model).is_alike:
         seen = f"energies taken as {names[0]} rise {rise.slope:.3g} times as fast as the potential's"
         return Finding(check, "disagrees", seen, f"They seem to be in {rise.unit}: convert them to eV in the file.")
     seen = ""
     for test in (_by_deviation, _by_slope, _by_size):
-        better, what = test(atoms, n, hypotheses, model)
+        better, what = test(atoms, hypotheses, model)
         seen = seen or what.format(*names)
         if better is not None:
             fix = f"The energies seem to be {names[1]}: set data.energy={names[1]}." if better else ""
@@ -174,16 +174,16 @@ class _Rise(NamedTuple):
         return nearest if self.together and off[nearest] < np.log(UNIT_MARGIN) else None
 
 
-def _rise(atoms: Sequence[Atoms], n: Array, energies: Array, model: Array) -> _Rise:
+def _rise(atoms: Sequence[Atoms], energies: Array, model: Array) -> _Rise:
     """How energies rise with the potential's, when a shift is taken off for each element."""
-    x, y = _deviation(atoms, n, model), _deviation(atoms, n, energies)
+    x, y = _deviation(atoms, model), _deviation(atoms, energies)
     slope = float(np.vdot(x, y)) / max(float(np.vdot(x, x)), 1e-30)
     return _Rise(slope, _relative(y, x) < ALIKE)
 
 
-def _by_deviation(atoms: Sequence[Atoms], n: Array, hypotheses: tuple[Array, Array], model: Array) -> Told:
+def _by_deviation(atoms: Sequence[Atoms], hypotheses: tuple[Array, Array], model: Array) -> Told:
     """Compare the deviations from the potential that are left after a shift for each element."""
-    left = [float(np.median(np.abs(_deviation(atoms, n, energies - model)))) for energies in hypotheses]
+    left = [float(np.median(np.abs(_deviation(atoms, energies - model)))) for energies in hypotheses]
     what = (
         f"energies taken as {{}} deviate from the potential by {1000 * left[0]:.1f} meV/atom after re-referencing, "
         f"taken as {{}} by {1000 * left[1]:.1f}"
@@ -191,9 +191,9 @@ def _by_deviation(atoms: Sequence[Atoms], n: Array, hypotheses: tuple[Array, Arr
     return (None if max(left) < NOTHING_LEFT else _lower(left, ENERGY_MARGIN)), what
 
 
-def _by_slope(atoms: Sequence[Atoms], n: Array, hypotheses: tuple[Array, Array], model: Array) -> Told:
+def _by_slope(atoms: Sequence[Atoms], hypotheses: tuple[Array, Array], model: Array) -> Told:
     """Compare how the energies rise with the potential's, which should be one to one, if they rise together at all."""
-    rises = [_rise(atoms, n, energies, model) for energies in hypotheses]
+    rises = [_rise(atoms, energies, model) for energies in hypotheses]
     slopes, together = [rise.slope for rise in rises], [rise.together for rise in rises]
     what = (
         f"energies taken as {{}} rise {slopes[0]:.3g} times as fast as the potential's, "
@@ -205,7 +205,7 @@ def _by_slope(atoms: Sequence[Atoms], n: Array, hypotheses: tuple[Array, Array],
     return (best if decided else None), what
 
 
-def _by_size(_: Sequence[Atoms], _n: Array, hypotheses: tuple[Array, Array], model: Array) -> Told:
+def _by_size(_: Sequence[Atoms], hypotheses: tuple[Array, Array], model: Array) -> Told:
     """Compare the sizes of the energies, which tell only where both count from similar atoms."""
     away = [float(np.median(np.abs(energies - model) / np.abs(model))) for energies in hypotheses]
     what = f"energies taken as {{}} differ from the potential's by {away[0]:.0%}, taken as {{}} by {away[1]:.0%}"
@@ -299,9 +299,9 @@ def _order(labels: Array, model: Array, given: LabelConventions) -> Finding:
     return Finding(check, "agrees" if errors[0] * ORDER_MARGIN < errors[1] else "undecided", seen)
 
 
-def _deviation(atoms: Sequence[Atoms], n: Array, energies: Array) -> Array:
+def _deviation(atoms: Sequence[Atoms], energies: Array) -> Array:
     """What shifts of the elements leave of energies (eV), per atom, about its median."""
-    left = (energies - total_shift(atoms, fit_shifts(atoms, energies))) / n
+    left = left_per_atom(atoms, energies)
     return left - np.median(left)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uniscreen.training.reference_energies import fit_shifts, total_shift
+from uniscreen.training.reference_energies import left_per_atom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,9 +63,8 @@ def two_sets_of_energies(labels: Sequence[LabelledStructure], results: Sequence[
     if len(labels) < 2 * MIN_SET:
         return ""
     atoms = [one.atoms for one in labels]
-    n = np.array([len(one) for one in atoms])
     residuals = np.array([one.energy - result.energy for one, result in zip(labels, results, strict=True)])
-    left = (residuals - total_shift(atoms, fit_shifts(atoms, residuals))) / n
+    left = left_per_atom(atoms, residuals)
     order = np.argsort(left, kind="stable")
     gaps = np.diff(left[order])[MIN_SET - 1 : len(left) - MIN_SET]
     split = MIN_SET + int(np.argmax(gaps))

@@ -64,6 +64,12 @@ def total_shift(structures: Sequence[Atoms], shifts: dict[str, float]) -> NDArra
     return counts @ np.array([shifts.get(element, 0.0) for element in elements])
 
 
+def left_per_atom(structures: Sequence[Atoms], energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What fitted shifts of the elements leave of energies (m,) in eV; eV/atom. See ``fit_shifts``."""
+    rest = energies - total_shift(structures, fit_shifts(structures, energies))
+    return rest / np.array([len(atoms) for atoms in structures])
+
+
 def composition_matrix(structures: Sequence[Atoms]) -> tuple[list[str], NDArray[np.float64]]:
     """The elements that occur, by atomic number, and how many atoms of each every structure has (m, k)."""
     found = np.unique(np.concatenate([atoms.numbers for atoms in structures]))

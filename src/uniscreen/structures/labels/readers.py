@@ -38,7 +38,7 @@ KINDS = (
 
 
 class LabelledFile(NamedTuple):
-    """One of several files: the places of its structures, and the conventions in which its first frame was read."""
+    """A file: the places of its structures, and the conventions in which its first frame was read."""
 
     name: str
     places: range
@@ -49,8 +49,8 @@ class LabelledFile(NamedTuple):
 class LabelledData:
     """Labelled structures in the order of the file, and what was left out and why.
 
-    ``conventions`` are those in which the first frame was read; ``sha256`` is of the input; ``files`` are those of a
-    folder that have structures. ``absent`` are the names that were given for stresses or groups and that no frame has.
+    ``conventions`` are those in which the first frame was read; ``sha256`` is of the input; ``files`` are those that
+    have structures. ``absent`` are the names that were given for stresses or groups and that no frame has.
     """
 
     structures: tuple[LabelledStructure, ...]
@@ -91,27 +91,21 @@ def read_labelled(path: Path, conventions: LabelConventions | None = None) -> La
     grouped = False
     left_out: list[str] = []
     read_files: list[LabelledFile] = []
-    conventions = given
     for file in files:
         raw, data = input_bytes(file, KINDS)
         digest.update(hashlib.sha256(raw).digest())
-        if not path.is_dir():
-            structures, left_out, conventions = _read(file, data, given)
-            continue
-        name = str(file.relative_to(path))
         try:
             found, skipped, used = _read(file, data, given)
         except InputError as error:
-            if _reader(file.name) not in {read_vasprun, read_outcar}:
+            if not path.is_dir() or _reader(file.name) not in {read_vasprun, read_outcar}:
                 raise
             left_out.append(str(error).removeprefix(f"{path}/"))
             continue
-        conventions = conventions if structures else used
         grouped = grouped or any(one.group is not None for one in found)
-        found = [replace(one, group=one.group or name, place=f"{name}, {one.place}") for one in found]
-        skipped = [f"{name}, {reason}" for reason in skipped]
-        if not found and not skipped:
-            skipped = [f"{name} holds no labelled structure"]
+        name = file.name
+        if path.is_dir():
+            name = str(file.relative_to(path))
+            found, skipped = _of_folder(name, found, skipped)
         if found:
             read_files.append(LabelledFile(name, range(len(structures), len(structures) + len(found)), used))
         structures += found
@@ -119,18 +113,26 @@ def read_labelled(path: Path, conventions: LabelConventions | None = None) -> La
     if not structures:
         reason = f" Left out: {left_out[0]}" if left_out else ""
         raise InputError(f"{path} holds no labelled structure.{reason}")
-    grouped = grouped or (not path.is_dir() and any(one.group is not None for one in structures))
     there = {given.stress_key: any(one.stress is not None for one in structures), given.group_key: grouped}
     absent = tuple(name for name, found in there.items() if name is not None and not found)
     return LabelledData(
         structures=tuple(structures),
         left_out=tuple(left_out),
-        conventions=conventions,
+        conventions=read_files[0].conventions,
         sha256=digest.hexdigest(),
         name=path.name,
         absent=absent,
         files=tuple(read_files),
     )
+
+
+def _of_folder(
+    name: str, found: list[LabelledStructure], skipped: list[str]
+) -> tuple[list[LabelledStructure], list[str]]:
+    """What a file of a folder gave, in words that tell it from the other files; its frames are a group if none says."""
+    frames = [replace(one, group=one.group or name, place=f"{name}, {one.place}") for one in found]
+    reasons = [f"{name}, {reason}" for reason in skipped]
+    return frames, reasons if frames or reasons else [f"{name} holds no labelled structure"]
 
 
 def _read(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uniscreen.training.errors import Errors
-from uniscreen.training.reference_energies import fit_shifts, total_shift
+from uniscreen.training.reference_energies import left_per_atom
 from uniscreen.training.safety.result import Measurement, NotRun
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def errors(subject: Subject) -> tuple[Measurement, Measurement, Measurement]:
     found = _errors(subject)
     atoms = [label.atoms for label, _ in pairs]
     residuals = np.array([label.energy - result.energy for label, result in pairs])
-    rest = np.abs(residuals - total_shift(atoms, fit_shifts(atoms, residuals)))
-    left = 1000 * float(np.mean(rest / [len(one) for one in atoms]))
+    left = 1000 * float(np.mean(np.abs(left_per_atom(atoms, residuals))))
     energy = Measurement(
         found.energy_mae_meV_per_atom,
         f"mean over {len(pairs)} structures; {left:.1f} with the elements' reference energies refitted"

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from uniscreen.structures.crystal import reduced_formula
+from uniscreen.training.oddities import AT_REST, largest_force
 from uniscreen.training.predictions import predict
 from uniscreen.training.safety.parents import parent_of
 from uniscreen.training.safety.result import NotRun
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from uniscreen.potentials.base import Potential, SystemResult
     from uniscreen.structures.labels import LabelledStructure
     from uniscreen.training.errors import MeanErrors
-
-AT_REST = 0.1
-"""eV/Å, largest reference force on an atom."""
 
 LOW = 0.5
 """eV/atom above the lowest frame of a composition; crystals melt at less."""
@@ -141,15 +137,11 @@ def _low(frames: Sequence[LabelledStructure]) -> list[LabelledStructure]:
 
 
 def _rest_and_energy(frame: LabelledStructure) -> tuple[bool, float]:
-    return _max_force(frame) > AT_REST, frame.energy_per_atom
-
-
-def _max_force(frame: LabelledStructure) -> float:
-    return float(np.linalg.norm(frame.forces, axis=1).max())
+    return largest_force(frame.forces) > AT_REST, frame.energy_per_atom
 
 
 def _equilibrium(frame: LabelledStructure) -> Equilibrium:
     parent = parent_of(frame.atoms)
     if parent is not None:
         return Equilibrium(f"the symmetric parent of {frame.place}", parent, None)
-    return Equilibrium(frame.place, frame.atoms, _max_force(frame))
+    return Equilibrium(frame.place, frame.atoms, largest_force(frame.forces))
