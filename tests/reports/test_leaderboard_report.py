@@ -154,6 +154,19 @@ def test_learning_curves_and_fronts_in_the_page(page):
     assert len(page.figures) == 2 * (2 + 4)
 
 
+def test_needs_are_for_the_target_of_each_metric_and_fronts_show_error_and_speed():
+    """From 20 to 5 meV/atom 10 is halfway in the logarithm, from 400 to 50 meV/Å 100 is two thirds of the way."""
+    curve = [
+        cell({"energy_mae": 20.0, "force_mae": 400.0}, n_train=10),
+        cell({"energy_mae": 5.0, "force_mae": 50.0, "speed": 3000.0}, n_train=1000),
+    ]
+    found = tables(leaderboard_markdown(LeaderboardContent.read(frame(*curve))))
+    ((*_, for_energy, for_force),) = found["Learning curves"][1:]
+    assert (for_energy, for_force) == ("100", "216")
+    (by_speed,) = [row for row in found["Pareto fronts"] if row[0] == "energy MAE against speed"]
+    assert by_speed[3:] == ["1000", "5.00 meV/atom", "3000 atom steps/s"]
+
+
 def test_every_number_cell_sorts_by_a_number(page):
     cells = [cell for table in page.tables.values() for row in table[1:] for cell in row if cell["class"] == "number"]
     assert len(cells) > 500

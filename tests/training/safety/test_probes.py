@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ase.build import bulk, molecule
 from uniscreen.errors import InputError
 from uniscreen.potentials import find_card, load_potential
 from uniscreen.potentials.base import SystemResult
+from uniscreen.potentials.testing.symmetries import TURN
 from uniscreen.structures.labels import LabelledStructure
 from uniscreen.training.safety import MeanErrors, read_training_errors
 from uniscreen.training.safety.dynamics import Trajectory, run_nve, time_step
@@ -159,6 +161,25 @@ def test_the_errors_in_training_are_read_from_the_folder_of_a_run(tmp_path):
     summary.write_text(json.dumps({"errors": {}}), encoding="utf-8")
     with pytest.raises(InputError, match=r"summary.json holds no training errors .*KeyError: 'train'"):
         read_training_errors(tmp_path)
+
+
+def test_changes_by_a_turn_are_per_atom_and_of_forces_that_turn_with_it(labelled, loaded):
+    """Of 4 and 8 atoms, whose energies change by 2 and 1 meV/atom and one force component by 3 meV/Å."""
+    data = labelled(loaded("chgnet-0.3.0"), 2)
+    wrong = np.zeros((8, 3))
+    wrong[5, 1] = 0.003
+
+    def evaluate(structures):
+        turned = structures[0] is not data[0].atoms
+        for one, energy in zip(data, (0.002, 0.001), strict=True):
+            n = len(one.atoms)
+            forces = one.forces @ TURN.T + wrong[:n] if turned else one.forces
+            yield SystemResult(-3.0 * n + n * energy * turned, forces, np.zeros((3, 3)), None)
+
+    subject = Subject(SimpleNamespace(evaluate=evaluate), data, None, None, None, 1.0, [None, None])
+    energy, force = rotation(subject)
+    assert energy.value == pytest.approx(2.0)
+    assert force.value == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("measure", [rotation, translation])
