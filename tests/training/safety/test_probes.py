@@ -18,6 +18,7 @@ from uniscreen.potentials.testing.symmetries import TURN
 from uniscreen.structures.labels import LabelledStructure
 from uniscreen.training.safety import MeanErrors, read_training_errors
 from uniscreen.training.safety.dynamics import Trajectory, run_nve, time_step
+from uniscreen.training.safety.forgetting import forgetting
 from uniscreen.training.safety.holes import rises_down_to
 from uniscreen.training.safety.invariance import rotation, translation
 from uniscreen.training.safety.parents import parent_of, symmetry
@@ -180,6 +181,25 @@ def test_changes_by_a_turn_are_per_atom_and_of_forces_that_turn_with_it(labelled
     energy, force = rotation(subject)
     assert energy.value == pytest.approx(2.0)
     assert force.value == pytest.approx(3.0)
+
+
+def test_forgetting_is_per_atom_once_a_shift_of_the_elements_is_taken_off():
+    """Energies that moved by 10 and 0 meV/atom are 5 off the shift between, whatever the number of atoms."""
+    structures = [bulk("Na"), bulk("Na") * (2, 2, 1)]
+    labels = [LabelledStructure(one, 0.0, np.zeros((len(one), 3)), None, None, "") for one in structures]
+
+    def potential(energies, force):
+        results = [
+            SystemResult(energy, np.full((len(one), 3), force), np.zeros((3, 3)), None)
+            for one, energy in zip(structures, energies, strict=True)
+        ]
+        card = SimpleNamespace(name="m", tuned_elements=frozenset({"Na"}))
+        return SimpleNamespace(card=card, graph=lambda _: None, evaluate=lambda _: results)
+
+    tuned, base = potential((-0.99, -4.0), 0.02), potential((-1.0, -4.0), 0.05)
+    energy, force = forgetting(Subject(tuned, labels, None, base, labels, 1.0))
+    assert energy.value == pytest.approx(5.0)
+    assert force.value == pytest.approx(30.0)
 
 
 @pytest.mark.parametrize("measure", [rotation, translation])
