@@ -40,4 +40,4 @@ def test_a_failure_is_named_and_the_exit_code_says_so(tmp_path):
 def test_wrong_settings_are_one_line(file, tmp_path):
     result = run(file, "-o", tmp_path / "out.extxyz", "--quiet")
     assert result.exit_code == 2
-    assert result.output.startswith("Error: settings: calculator: Field required")
+    assert result.output.startswith("Error: settings: no calculator is named, with --calculator NAME")
