@@ -233,6 +233,16 @@ def test_names_follow_the_files_that_decide_results(frames, tmp_path):
             "trains one potential a seed",
         ),
         (
+            {"models": {MODEL: {"recipe": "chgnet-quick", "settings": {"replay": {"structures": "none.extxyz"}}}}},
+            InputError,
+            "replay.structures is none.extxyz, which does not exist",
+        ),
+        (
+            {"models": {"sevennet-0": {"recipe": "chgnet-quick"}}},
+            InputError,
+            "cannot be trained here",
+        ),
+        (
             {"models": {MODEL: {"recipe": "chgnet-quick", "settings": {"data.split.by": "frame"}}}},
             InputError,
             f"models.{MODEL}: settings.data.split.by is decided by the benchmark",

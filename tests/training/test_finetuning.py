@@ -651,9 +651,16 @@ def test_one_frame_is_too_few(loaded, tmp_path):
         finetune(recipe({"train": str(path)}), tmp_path / "run", device="cpu")
 
 
-def test_energies_of_isolated_atoms_do_not_suit_chgnet(frames, tmp_path):
-    with pytest.raises(InputError, match="fitted to compounds"):
+def test_energies_of_isolated_atoms_that_are_not_there(frames, tmp_path):
+    said = r"reference_energies\.isolated_atoms is a\.extxyz, which does not exist\. Give yours: reference_energies\."
+    with pytest.raises(InputError, match=said):
         finetune(recipe(frames, reference_energies={"isolated_atoms": "a.extxyz"}), tmp_path / "run", device="cpu")
+
+
+def test_energies_of_isolated_atoms_do_not_suit_chgnet(frames, tmp_path):
+    chosen = recipe(frames, reference_energies={"isolated_atoms": frames["train"]})
+    with pytest.raises(InputError, match="fitted to compounds"):
+        finetune(chosen, tmp_path / "run", device="cpu")
 
 
 def test_a_model_that_cannot_be_trained_says_so(frames, tmp_path):

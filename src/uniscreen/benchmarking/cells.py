@@ -18,6 +18,7 @@ from uniscreen.errors import InputError
 from uniscreen.potentials import find_card
 from uniscreen.potentials.isolated.mtp_files import SCHEME
 from uniscreen.potentials.saved import DESCRIPTION
+from uniscreen.training.finetuning import require_startable
 from uniscreen.training.recipe import DataSection, Recipe
 from uniscreen.training.recipe_file import read_recipe
 from uniscreen.training.safety import read_trained_on
@@ -239,4 +240,5 @@ def _recipe(section: ModelSection, label: str, cell: Cell) -> Recipe:
     recipe = read_recipe(find_recipe(Path(section.recipe)), [*settings, *decided])
     if recipe.ensemble.members > 1 or recipe.data.split.folds is not None:
         raise InputError(f"models.{label}: a benchmark trains one potential a seed; its recipe makes several.")
+    require_startable(recipe)
     return recipe.model_copy(update={"data": cell.data})

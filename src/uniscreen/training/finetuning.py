@@ -80,22 +80,31 @@ class Prepared:
         ]
 
 
-def prepare(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool = False) -> Prepared:
-    """Load the model, read the data, and re-reference the model to it.
+def require_startable(recipe: Recipe) -> None:
+    """Raise an InputError if the model cannot be trained, or a file that the recipe names besides its data is missing.
 
-    Raises:
-        InputError: the model cannot be trained, the crystals to be replayed are not there, or what ``load_potential``
-            and ``read_data`` raise.
+    Nothing is loaded: of a model in a file or folder, loading it says whether it can be trained.
     """
     with suppress(UnknownModelError):  # it is a folder or a file then
         card = find_card(recipe.model)
         if own_environment(card) is not None:  # which loading would make
             raise _untrainable(card)
-    if recipe.replay is not None and not recipe.replay.structures.exists():
-        raise InputError(
-            f"replay.structures is {recipe.replay.structures}, which does not exist. Give yours: "
-            "replay.structures=FILE; data/replay/crystals.extxyz of uniscreen's repository holds many elements."
-        )
+    for key, path in recipe.files().items():
+        if not path.exists() and not key.startswith("data."):  # of those, reading them says it
+            others = "; data/replay/crystals.extxyz of uniscreen's repository holds many elements"
+            raise InputError(
+                f"{key} is {path}, which does not exist. Give yours: {key}=FILE{others if 'replay' in key else ''}."
+            )
+
+
+def prepare(recipe: Recipe, *, device: Device = "auto", trust_model_file: bool = False) -> Prepared:
+    """Load the model, read the data, and re-reference the model to it.
+
+    Raises:
+        InputError: the model cannot be trained, a file that the recipe names is missing, or what ``load_potential`` and
+            ``read_data`` raise.
+    """
+    require_startable(recipe)
     potential = load_potential(recipe.model, device=device, head=recipe.head, trust_model_file=trust_model_file)
     if not isinstance(potential, TrainablePotential):
         raise _untrainable(potential.card)
