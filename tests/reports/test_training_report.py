@@ -351,7 +351,9 @@ def test_a_check_that_does_not_count_is_no_failure(run, change):
 def test_a_training_that_brought_nothing_is_said_to(run, change):
     assert "No epoch was better" not in Page(write_training_report(run)).text
     change(best_epoch=[0])
-    assert "No epoch was better than epoch 0" in Page(write_training_report(run)).text
+    assert "No epoch was better than epoch 0: the weights are those" in Page(write_training_report(run)).text
+    change(epochs_on_all_frames=[3])
+    assert "training gained with others held out" in Page(write_training_report(run)).text
 
 
 def test_axes_of_epochs_and_losses_can_be_read(page):

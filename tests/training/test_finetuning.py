@@ -29,6 +29,7 @@ from uniscreen.structures.labels import read_labelled
 from uniscreen.training.finetuning import finetune, plan
 from uniscreen.training.recipe_file import checked
 from uniscreen.training.safety import read_trained_on
+from uniscreen.training.splits import split
 
 MODEL = "chgnet-0.3.0"
 
@@ -148,6 +149,23 @@ def test_what_training_makes_worse_is_not_trained_once_more(frames, tmp_path, lo
     assert "none of them trains" in summary["note"]
     tuned, before = weights(tmp_path / "run"), loaded(MODEL).model.state_dict()
     assert all(torch.equal(tuned[name], before[name]) for name in tuned)
+
+
+def test_frames_that_are_like_no_others_do_not_decide_whether_to_train(tmp_path, loaded):
+    frames = labelled(rattled(15), loaded(MODEL))
+    write(tmp_path / "frames.extxyz", frames)
+    (place, *_) = split(read_labelled(tmp_path / "frames.extxyz").structures).validation
+    odd = frames[place].info["group"]  # it validates, and its crystals want to be larger, where all others want less
+    labelled([atoms for atoms in frames if atoms.info["group"] == odd], loaded(MODEL), scale=0.94)
+    write(tmp_path / "frames.extxyz", frames)
+    files = {"train": str(tmp_path / "frames.extxyz"), "check_units": False}
+    summary = finetune(recipe(files, optimiser={"refit": None}), tmp_path / "run", device="cpu")
+    assert summary["best_epoch"] == [0]
+    assert summary["epochs_on_all_frames"] == [8]
+    assert summary["stopped"][0].endswith(", but training did with other frames held out")
+    train = summary["errors"]["train"]
+    assert train["trained"]["frames"] == 15
+    assert train["trained"]["force_mae_meV_per_A"] < 0.8 * train["rereferenced"]["force_mae_meV_per_A"]
 
 
 def test_an_epoch_that_was_better_is_enough_to_train_once_more(frames, tmp_path):

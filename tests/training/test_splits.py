@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from uniscreen.errors import InputError
 from uniscreen.structures.labels import LabelledStructure
-from uniscreen.training.splits import k_folds, split, training_order, unlike_the_others
+from uniscreen.training.splits import k_folds, other_splits, split, training_order, unlike_the_others
 
 
 def frames(groups, symbols="He"):
@@ -64,6 +64,24 @@ def test_an_element_that_only_one_group_has_is_trained_on(seed):
 def test_another_seed_is_another_split():
     structures = frames([k // 5 for k in range(100)])
     assert len({split(structures, seed=seed).validation for seed in range(5)}) > 1
+
+
+@given(groups=st.lists(st.integers(0, 9), min_size=2, max_size=40).filter(lambda found: len(set(found)) > 1))
+def test_other_splits_hold_out_other_groups(groups):
+    structures = frames(groups)
+    first = split(structures)
+    found = other_splits(structures, first, n=2, by="group", validation=0.2, seed=0)
+    assert len(found) <= 2
+    held = [groups[place] for one in (first, *found) for place in set(one.validation)]
+    assert len(set(held)) == sum(len({groups[place] for place in one.validation}) for one in (first, *found))
+    assert all(sorted(one.train + one.validation) == list(range(len(groups))) for one in found)
+
+
+def test_there_are_two_other_splits_where_there_are_groups_enough():
+    structures = frames([k // 2 for k in range(20)])
+    assert len(other_splits(structures, split(structures), n=2, by="group", validation=0.2, seed=0)) == 2
+    by_stretch = split(structures, by="stretch")
+    assert other_splits(structures, by_stretch, n=2, by="stretch", validation=0.2, seed=0) == []
 
 
 @given(groups=st.lists(st.integers(0, 9), min_size=2, max_size=40).filter(lambda found: len(set(found)) > 1))

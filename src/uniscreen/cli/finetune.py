@@ -135,7 +135,7 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
         lines.append(
             "Then, from the beginning, on all frames, those of validation too. Their errors above are from before that."
         )
-    if not any(summary["best_epoch"]):
+    elif not any(summary["best_epoch"]):
         lines.append("No epoch was better than epoch 0, whose weights are kept: nothing was learnt.")
     if summary["note"]:
         lines.append(summary["note"])

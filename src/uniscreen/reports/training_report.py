@@ -52,6 +52,13 @@ def write_training_report(folder: Path) -> Path:
     return path
 
 
+_NOTHING_GAINED = {
+    False: "No epoch was better than epoch 0: the weights are those that training began with.",
+    True: "No epoch was better than epoch 0 on the frames that validate, but training gained with others held out.",
+}
+"""Whether training began once more on all frames: what to know where no epoch was better."""
+
+
 def verdict(results: TrainingResults) -> str:
     """One sentence: how the errors changed on the frames that say most of new structures."""
     name = results.sets[0]
@@ -63,10 +70,7 @@ def verdict(results: TrainingResults) -> str:
     before, moved, after = (results.errors(name, stage) for stage in ("pretrained", "rereferenced", "trained"))
     energy = _change(moved["energy_mae_meV_per_atom"], after["energy_mae_meV_per_atom"], 1, " (re-referenced)")
     force = _change(before["force_mae_meV_per_A"], after["force_mae_meV_per_A"], 0, "")
-    best = results.summary["best_epoch"]
-    untrained = (
-        "" if any(best) else " No epoch was better than epoch 0: the weights are those that training began with."
-    )
+    untrained = "" if any(results.summary["best_epoch"]) else f" {_NOTHING_GAINED[results.refitted]}"
     return (
         f"On {plural(after['frames'], f'{SETS[name]} frame')}{role}, training "
         f"{energy.format('energy')} meV/atom and {force.format('force')} meV/Å.{untrained}"

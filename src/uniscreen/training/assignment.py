@@ -26,7 +26,8 @@ class Assignment:
 
     ``shifts`` eV an atom are added to the reference energies; those of random weights are fitted to ``referenced``.
     ``elements`` are those of all the data. It is trained by up to ``processes`` processes. With ``refit`` training
-    begins once more, on all frames, after validation.
+    begins once more, on all frames, after validation. ``others`` hold out other frames: what shows whether training is
+    worth it where those that ``material`` holds out say that it is not. ``trial`` is the number of such an other one.
     """
 
     recipe: Recipe
@@ -41,16 +42,23 @@ class Assignment:
     number: int
     processes: int
     refit: bool
+    others: Sequence[Material] = ()
+    trial: int = 0
 
     @property
     def checkpoint(self) -> Path:
         """The file of its state while it trains."""
-        return self.folder / "checkpoint" / ("state.pt" if self.material.validation else "refit.pt")
+        name = f"trial-{self.trial}" if self.trial else "state" if self.material.validation else "refit"
+        return self.folder / "checkpoint" / f"{name}.pt"
 
     def on_all_frames(self) -> Assignment:
         """The same with all frames in training, and none to validate with."""
         material = self.material
         return replace(self, material=Material([*material.train, *material.validation], [], material.replay))
+
+    def trials(self) -> list[Assignment]:
+        """The same with other frames held out."""
+        return [replace(self, material=material, trial=k) for k, material in enumerate(self.others, start=1)]
 
 
 def adapted(assignment: Assignment) -> TrainablePotential:

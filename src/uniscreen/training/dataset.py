@@ -10,7 +10,7 @@ from uniscreen.structures.labels import read_labelled
 from uniscreen.training.data_checks import check_data, require_agreement
 from uniscreen.training.oddities import all_at_rest, large_forces, two_sets_of_energies
 from uniscreen.training.predictions import Predictions, predict
-from uniscreen.training.splits import Split, k_folds, split, training_order, unlike_the_others
+from uniscreen.training.splits import Split, k_folds, other_splits, split, training_order, unlike_the_others
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from uniscreen.structures.labels import LabelledData, LabelledStructure
     from uniscreen.training.data_checks import Finding
     from uniscreen.training.recipe import DataSection
+
+OTHERS = 2
+"""Other splits that are asked where the first one says that training is worth nothing."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,15 @@ class TrainingData:
     """What is trained on, and how it is split: one split for all members of an ensemble, or one a fold.
 
     ``known`` are the frames that the splits count by place: those of the training file, then those of a validation
-    file. ``groups`` are all that these files name, whether their frames are drawn or not. ``left_out`` says which
-    frames are not used and why; ``findings`` are those of the checks of units and signs in the training file; ``note``
-    is what to know about the split, if anything.
+    file. ``other_splits`` hold out other frames than a single split does. ``groups`` are all that these files name,
+    whether their frames are drawn or not. ``left_out`` says which frames are not used and why; ``findings`` are those
+    of the checks of units and signs in the training file; ``note`` is what to know about the split, if anything.
     """
 
     known: Frames
     test: Frames
     splits: tuple[Split, ...]
+    other_splits: tuple[Split, ...]
     groups: frozenset[str]
     left_out: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -132,6 +136,7 @@ def read_data(section: DataSection, potential: Potential) -> TrainingData:
         known=known,
         test=frames.get("test", Frames((), ())),
         splits=splits,
+        other_splits=_other_splits(section, train.labels, splits[0]) if folds is None and not len(validation) else (),
         groups=frozenset(name for name in groups if name is not None),
         left_out=tuple(left_out),
         findings=findings.get("train", ()),
@@ -193,6 +198,11 @@ def chosen_places(section: DataSection, train: Sequence[LabelledStructure]) -> l
     if section.n_train > len(train):
         raise InputError(f"data.n_train is {section.n_train}, but {section.train} has {len(train)} frames to use.")
     return sorted(training_order(train, places, seed=section.split.seed)[: section.n_train])
+
+
+def _other_splits(section: DataSection, train: Sequence[LabelledStructure], first: Split) -> tuple[Split, ...]:
+    rule = section.split
+    return tuple(other_splits(train, first, n=OTHERS, by=rule.by, validation=rule.validation, seed=rule.seed))
 
 
 def splits_of(section: DataSection, train: Sequence[LabelledStructure], n_validation: int = 0) -> tuple[Split, ...]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from uniscreen.training.dataset import TrainingData
     from uniscreen.training.members import Epoch
     from uniscreen.training.recipe import Recipe
+    from uniscreen.training.splits import Split
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,8 @@ class Prepared:
                 device=self.device,
                 trust_model_file=self.trust_model_file,
                 shifts=dict(self.shifts),
-                material=Material(
-                    self.data.known.at(split.train).labels, self.data.known.at(split.validation).labels, self.replay
-                ),
+                material=self._material(split),
+                others=[self._material(other) for other in self.data.other_splits],
                 referenced=self.data.known.at(split.train).labels,
                 elements=self.data.elements,
                 seed=self.recipe.seed + number,
@@ -78,6 +78,10 @@ class Prepared:
             )
             for number, split in ((n, self.data.splits[n % len(self.data.splits)]) for n in range(self.n_members))
         ]
+
+    def _material(self, split: Split) -> Material:
+        known = self.data.known
+        return Material(known.at(split.train).labels, known.at(split.validation).labels, self.replay)
 
 
 def require_startable(recipe: Recipe) -> None:

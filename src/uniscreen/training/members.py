@@ -95,12 +95,28 @@ def train_member(assignment: Assignment, on_epoch: Callable[[Epoch], None]) -> T
     validation = [one.atoms for one in assignment.material.validation]
     held_out = potential.evaluate(validation, batch_size=BATCH_SIZE)
     refit = None
-    if assignment.refit and state.best_epoch > 0:
+    if assignment.refit and (state.best_epoch > 0 or _gains_otherwise(assignment, potential, adaptation)):
+        if state.best_epoch == 0:
+            state.stopped += ", but training did with other frames held out"
         adaptation.begin_again()
         refit = _train(assignment.on_all_frames(), potential, adaptation, on_epoch, after=state.epoch)
     adaptation.finish()
     potential.save(assignment.folder)
     return Trained(assignment.number, state, refit, held_out, adaptation.count)
+
+
+def _gains_otherwise(assignment: Assignment, potential: TrainablePotential, adaptation: Adaptation) -> bool:
+    """Whether all trainings that hold out other frames have an epoch that is better than epoch 0.
+
+    Few frames may be like none of the others: how far off these are then says nothing of what training is worth. If one
+    has none, the weights are left as they were before training.
+    """
+    trials = assignment.trials()
+    for trial in trials:
+        adaptation.begin_again()
+        if _train(trial, potential, adaptation, lambda _: None).best_epoch == 0:
+            return False
+    return bool(trials)
 
 
 def _train(

@@ -20,6 +20,9 @@ SplitBy = Literal["group", "composition", "block", "stretch", "frame"]
 BLOCKS = 10
 """Consecutive stretches into which a single trajectory is cut by ``block``."""
 
+TRIES = 20
+"""Draws among which other splits are looked for."""
+
 FEW_GROUPS = 5
 """With fewer groups than this, one that is held out may well be a kind of structures that nothing else is like."""
 
@@ -68,6 +71,23 @@ def split(
     if not held:
         held = min(groups, key=lambda group: (not may_go(group), len(group)))
     return Split(train=_rest(structures, held), validation=tuple(sorted(held)))
+
+
+def other_splits(
+    structures: Sequence[LabelledStructure], first: Split, *, n: int, by: SplitBy, validation: float, seed: int
+) -> list[Split]:
+    """Up to ``n`` more splits by the same rule, each holding out frames that neither ``first`` nor the others do.
+
+    None by ``stretch``, which knows only one.
+    """
+    found: list[Split] = []
+    held = set(first.validation)
+    for other_seed in range(seed + 1, seed + 1 + TRIES if by != "stretch" else 0):
+        drawn = split(structures, by=by, validation=validation, seed=other_seed)
+        if len(found) < n and held.isdisjoint(drawn.validation):
+            found.append(drawn)
+            held.update(drawn.validation)
+    return found
 
 
 def k_folds(
