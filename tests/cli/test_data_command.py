@@ -1,4 +1,4 @@
-"""``uniscreen data inspect``: the tables, JSON, and the exit code."""
+"""``uniscreen data``: the tables, JSON, and the exit code of inspect; what select chooses, and never replaces."""
 
 from __future__ import annotations
 
@@ -138,3 +138,34 @@ def test_labels_without_forces_give_json_without_nan(file):
     shown = run(file, "--model", "chgnet-0.3.0")
     assert "slope" not in shown.output
     assert "not computed" in shown.output
+
+
+def select(*arguments):
+    return CliRunner().invoke(main, ["data", "select", *map(str, arguments)])
+
+
+def test_chosen_structures_are_written_and_what_is_left_out_is_said(file, tmp_path):
+    frames = [*read(file, ":"), bulk("Am", "fcc", a=4.9)]
+    write(tmp_path / "all.extxyz", frames)
+    result = select(tmp_path / "all.extxyz", "-n", 2, "-o", tmp_path / "chosen.extxyz")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"2 of 7 structures chosen: {tmp_path / 'chosen.extxyz'}\n"
+    assert "all-6 left out: " in result.stderr
+    assert "Am" in result.stderr
+    chosen = read(tmp_path / "chosen.extxyz", ":")
+    assert {one.info["group"] for one in chosen} <= {"run0", "run1"}
+    known = select(file, "-n", 4, "-o", tmp_path / "others.extxyz", "--known", tmp_path / "chosen.extxyz", "--quiet")
+    assert known.exit_code == 0, known.output
+    assert known.output == ""
+    volumes = {round(one.get_volume(), 3) for one in chosen}
+    assert volumes.isdisjoint(round(one.get_volume(), 3) for one in read(tmp_path / "others.extxyz", ":"))
+
+
+@pytest.mark.parametrize("out", ["x.extxyz", "known.extxyz", "chosen.xyz"])
+def test_what_there_is_to_choose_from_is_not_replaced(file, tmp_path, out):
+    (tmp_path / "known.extxyz").write_bytes(file.read_bytes())
+    result = select(file, "-n", 2, "-o", tmp_path / out, "--known", tmp_path / "known.extxyz")
+    assert result.exit_code != 0
+    assert ("would be replaced" if out != "chosen.xyz" else "ends in .extxyz") in result.stderr
+    assert file.read_bytes() == (tmp_path / "known.extxyz").read_bytes()
+    assert not (tmp_path / "chosen.xyz").exists()

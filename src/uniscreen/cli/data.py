@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uniscreen.cli.console import standard_output
-from uniscreen.cli.options import DEVICE, TRUST_MODEL_FILE
+from uniscreen.cli.options import DEVICE, QUIET, TRUST_MODEL_FILE
+from uniscreen.progress import work_bars
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +25,7 @@ SHOWN = 10
 
 @click.group()
 def data() -> None:
-    """Check labelled structures before training on them."""
+    """Choose structures to label, and check labelled ones."""
 
 
 @data.command()
@@ -98,6 +99,78 @@ def inspect(
         _print(inspection)
     if inspection.model is not None and any(f.verdict == "disagrees" for f in inspection.model.findings):
         context.exit(1)
+
+
+@data.command("select")
+@click.argument("structures", type=click.Path(path_type=Path))
+@click.option("-n", "n", type=int, required=True, metavar="N", help="How many to choose.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="File of the chosen structures, .extxyz."
+)
+@click.option(
+    "--model",
+    default="chgnet-0.3.0",
+    show_default=True,
+    metavar="NAME",
+    help="The potential that is to be trained: CHGNet, M3GNet, TensorNet or MACE.",
+)
+@click.option(
+    "--known",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Structures that are labelled, or were chosen, before: choose none that are like these.",
+)
+@TRUST_MODEL_FILE
+@DEVICE
+@QUIET
+def select_structures(
+    structures: Path,
+    n: int,
+    out: Path,
+    model: str,
+    known: Path | None,
+    device: Any,
+    *,
+    trust_model_file: bool,
+    quiet: bool,
+) -> None:
+    """Choose N of STRUCTURES to label, which stand for all.
+
+    Those are clustered that a potential would learn the same from, and the middle one of each cluster is chosen. Ten
+    chosen ones can train it nearly as well as thirty drawn at random; see docs/training-data.md.
+
+    STRUCTURES is what 'uniscreen screen' reads: crystals in a table, a folder, an extxyz or JSON file, such as
+    snapshots of molecular dynamics. They need no labels.
+
+    \b
+    uniscreen data select snapshots.extxyz -n 10 -o chosen.extxyz
+    uniscreen label chosen.extxyz --settings gpaw.yaml -o labelled.extxyz
+    uniscreen finetune chgnet-quick --train labelled.extxyz
+    """  # noqa: D301 (click's mark of lines that are not wrapped)
+    import torch
+
+    from uniscreen.errors import InputError
+    from uniscreen.potentials import load_potential
+    from uniscreen.structures import read_candidates
+    from uniscreen.training.selection import select, write_selection
+
+    torch.set_num_threads(1)  # as in a screen
+    if out.suffix != ".extxyz" or out.is_dir():
+        raise InputError(f"--out is {out}, expected the name of a file that ends in .extxyz.")
+    if out.resolve() in {path.resolve() for path in (structures, known) if path is not None}:
+        raise InputError(f"--out {out} is what there is to choose from, and would be replaced. Give another name.")
+    table = read_candidates(structures)
+    before = None if known is None else read_candidates(known)
+    potential = load_potential(model, device=device, trust_model_file=trust_model_file)
+    with work_bars(show=not quiet) as update:
+        found = select(
+            table, n, potential, known=before, on_progress=lambda done, total: update("comparing", done, total)
+        )
+    write_selection(found, table, out)
+    if not quiet:
+        click.echo(f"{n} of {len(table)} structures chosen: {out}")
+    for place, reason in found.left_out.items():
+        click.echo(f"{table.candidates[place].id} left out: {reason}", err=True)
 
 
 def _print(found: Inspection) -> None:

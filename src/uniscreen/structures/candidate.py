@@ -94,6 +94,14 @@ class CandidateTable:
     def __iter__(self) -> Iterator[Candidate]:
         return iter(self.candidates)
 
+    @property
+    def groups(self) -> list[str]:
+        """The group of each candidate, what it is correlated with: its column of that name, else its own id."""
+        if "group" not in self.columns:
+            return list(self.candidates.ids)
+        named = zip(self.candidates.ids, self.columns["group"], strict=True)
+        return [own if value is None or value != value else str(value) for own, value in named]
+
     def sample(self, size: int, seed: int) -> CandidateTable:
         """Draw ``size`` different candidates at random, in the order drawn; ``sha256`` then covers the draw too.
 

@@ -105,7 +105,7 @@ class _Job:
     ) -> None:
         self.settings, self.python, self.folder, self.on_progress = settings, python, folder, on_progress
         self.ids = [candidate.id for candidate in table]
-        self.groups = _groups(table)
+        self.groups = table.groups
         self.atoms: dict[int, Atoms] = {}
         self.unreadable: dict[int, str] = {}
         for index, candidate in enumerate(table):
@@ -225,17 +225,6 @@ def _clear(folder: Path) -> None:
     """Remove the records of a run, not what its calculators left."""
     for path in (folder / "manifest.json", *folder.glob("part-*.jsonl")):
         path.unlink(missing_ok=True)
-
-
-def _groups(table: CandidateTable) -> list[str]:
-    """The group of each structure: its column of that name, else its own id."""
-    ids = [candidate.id for candidate in table]
-    if "group" not in table.columns:
-        return ids
-    return [
-        name if value is None or value != value else str(value)
-        for name, value in zip(ids, table.columns["group"], strict=True)
-    ]
 
 
 def _task(index: int, atoms: Atoms) -> dict[str, Any]:
