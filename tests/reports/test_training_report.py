@@ -353,7 +353,7 @@ def test_a_training_that_brought_nothing_is_said_to(run, change):
     change(best_epoch=[0])
     assert "No epoch was better than epoch 0: the weights are those" in Page(write_training_report(run)).text
     change(epochs_on_all_frames=[3])
-    assert "training gained with others held out" in Page(write_training_report(run)).text
+    assert "training gained more with others held out" in Page(write_training_report(run)).text
 
 
 def test_axes_of_epochs_and_losses_can_be_read(page):

@@ -54,7 +54,8 @@ def write_training_report(folder: Path) -> Path:
 
 _NOTHING_GAINED = {
     False: "No epoch was better than epoch 0: the weights are those that training began with.",
-    True: "No epoch was better than epoch 0 on the frames that validate, but training gained with others held out.",
+    True: "No epoch was better than epoch 0 on the frames that validate, but training gained more with others held "
+    "out.",
 }
 """Whether training began once more on all frames: what to know where no epoch was better."""
 

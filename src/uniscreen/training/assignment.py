@@ -26,8 +26,8 @@ class Assignment:
 
     ``shifts`` eV an atom are added to the reference energies; those of random weights are fitted to ``referenced``.
     ``elements`` are those of all the data. It is trained by up to ``processes`` processes. With ``refit`` training
-    begins once more, on all frames, after validation. ``others`` hold out other frames: what shows whether training is
-    worth it where those that ``material`` holds out say that it is not. ``trial`` is the number of such an other one.
+    begins once more, on all frames, after validation. ``others`` hold out other frames: they too are asked whether
+    training is worth it where those that ``material`` holds out say that it is not. ``trial`` is the number of one.
     """
 
     recipe: Recipe

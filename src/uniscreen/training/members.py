@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from contextlib import closing
 from multiprocessing.connection import wait
@@ -95,9 +96,9 @@ def train_member(assignment: Assignment, on_epoch: Callable[[Epoch], None]) -> T
     validation = [one.atoms for one in assignment.material.validation]
     held_out = potential.evaluate(validation, batch_size=BATCH_SIZE)
     refit = None
-    if assignment.refit and (state.best_epoch > 0 or _gains_otherwise(assignment, potential, adaptation)):
+    if assignment.refit and (state.best_epoch > 0 or _gains_on_average(state, assignment, potential, adaptation)):
         if state.best_epoch == 0:
-            state.stopped += ", but training did with other frames held out"
+            state.stopped += ", but with other frames held out training gained, and more"
         adaptation.begin_again()
         refit = _train(assignment.on_all_frames(), potential, adaptation, on_epoch, after=state.epoch)
     adaptation.finish()
@@ -105,18 +106,26 @@ def train_member(assignment: Assignment, on_epoch: Callable[[Epoch], None]) -> T
     return Trained(assignment.number, state, refit, held_out, adaptation.count)
 
 
-def _gains_otherwise(assignment: Assignment, potential: TrainablePotential, adaptation: Adaptation) -> bool:
-    """Whether all trainings that hold out other frames have an epoch that is better than epoch 0.
+def _gains_on_average(
+    first: State, assignment: Assignment, potential: TrainablePotential, adaptation: Adaptation
+) -> bool:
+    """Whether training lowers the loss of validation, by the geometric mean over ``first`` and other frames held out.
 
-    Few frames may be like none of the others: how far off these are then says nothing of what training is worth. If one
-    has none, the weights are left as they were before training.
+    Few frames may be like none of the others: how far off these are then says little of what training is worth.
+    Afterwards the weights are those from before training.
     """
-    trials = assignment.trials()
-    for trial in trials:
+    changes = [_change(first)]
+    for trial in assignment.trials():
         adaptation.begin_again()
-        if _train(trial, potential, adaptation, lambda _: None).best_epoch == 0:
-            return False
-    return bool(trials)
+        changes.append(_change(_train(trial, potential, adaptation, lambda _: None)))
+    adaptation.begin_again()
+    return sum(changes) < 0
+
+
+def _change(state: State) -> float:
+    """The logarithm of the last loss of validation over that of epoch 0; no change where that was 0."""
+    losses = [row["validation_loss"] for row in state.rows if "validation_loss" in row]
+    return math.log(losses[-1] / losses[0]) if losses[0] else 0.0
 
 
 def _train(
