@@ -137,7 +137,7 @@ def select_structures(
     """Choose N of STRUCTURES to label, which stand for all.
 
     Those are clustered that a potential would learn the same from, and the middle one of each cluster is chosen. Ten
-    chosen ones can train it nearly as well as thirty drawn at random; see docs/training-data.md.
+    chosen ones can train it about as well as thirty drawn at random; see docs/training-data.md.
 
     STRUCTURES is what 'uniscreen screen' reads: crystals in a table, a folder, an extxyz or JSON file, such as
     snapshots of molecular dynamics. They need no labels.

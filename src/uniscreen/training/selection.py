@@ -107,10 +107,10 @@ def select(
 
 def write_selection(selection: Selection, table: CandidateTable, out: Path) -> None:
     """Write the chosen structures as extxyz, with ``id``, ``group`` and ``stands_for``: what is labelled next."""
-    frames = []
+    frames, groups = [], table.groups
     for place, count in selection.stands_for.items():
         frame = selection.atoms[place].copy()
-        frame.info = {"id": table.candidates[place].id, "group": table.groups[place], "stands_for": count}
+        frame.info = {"id": table.candidates[place].id, "group": groups[place], "stands_for": count}
         frame.calc = None
         frames.append(frame)
     text = io.StringIO()
