@@ -248,7 +248,14 @@ def test_reference_energies_that_were_better_before_are_told(frames, run, tmp_pa
     again = recipe({"train": str(tmp_path / "train.extxyz")}, model=str(run[0]), optimiser={"epochs": 1})
     note = finetune(again, tmp_path / "run", device="cpu")["note"]
     assert "Refitting the reference energies took the energy error of the frames that validate from" in note
-    assert run[1]["note"] == ""
+    assert "Refitting" not in run[1]["note"]
+
+
+def test_reference_energies_that_one_compound_leaves_open_are_told_where_they_are_fitted(frames, run):
+    open_ones = "The compositions of the frames fix only sums of the reference energies of Na, Cl."
+    assert open_ones in run[1]["note"]
+    assert open_ones in plan(recipe(frames), device="cpu").note
+    assert open_ones not in plan(recipe(frames, reference_energies="keep"), device="cpu").note
 
 
 def test_a_group_that_the_data_do_not_have_cannot_count_more(frames, tmp_path):

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from uniscreen.structures.labels import read_labelled
-from uniscreen.training.oddities import all_at_rest, large_forces, two_sets_of_energies
+from uniscreen.training.oddities import all_at_rest, free_reference_energies, large_forces, two_sets_of_energies
 
 
 @pytest.fixture
@@ -69,3 +70,10 @@ def test_a_large_force_is_one_by_its_length(compared):
     odd = [*labels[:3], replace(labels[3], forces=forces)]
     assert large_forces(odd).startswith("Forces above 50 eV/Å in 1 of 4 frames (frame 4, for one)")
     assert large_forces(labels) == ""
+
+
+def test_reference_energies_that_one_compound_leaves_open_are_told(compared):
+    labels, _ = compared
+    compound = [replace(one, atoms=Atoms("MgO")) for one in labels]
+    assert "fix only sums of the reference energies of O, Mg." in free_reference_energies(compound)
+    assert free_reference_energies([*compound, replace(labels[0], atoms=Atoms("Mg4O3"))]) == ""

@@ -8,11 +8,19 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.data import atomic_numbers
 from ase.io import write
 
 from uniscreen import load_potential
 from uniscreen.errors import InputError
-from uniscreen.training.reference_energies import fit_shifts, isolated_atom_shifts, residual_shifts, total_shift
+from uniscreen.training.reference_energies import (
+    composition_matrix,
+    fit_shifts,
+    isolated_atom_shifts,
+    residual_shifts,
+    total_shift,
+    undetermined,
+)
 
 
 def of(*formulas):
@@ -30,6 +38,28 @@ def test_one_stoichiometry_fixes_only_its_own_combination():
     structures = of("NaCl", "Na4Cl4", "Na2Cl2")
     found = fit_shifts(structures, np.array([1.0, 4.0, 2.0]))
     assert found == pytest.approx({"Na": 0.5, "Cl": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("formulas", "free"),
+    [
+        (("Si8",), []),
+        (("NaCl", "Na4Cl4"), ["Na", "Cl"]),
+        (("NaCl", "Na4Cl3"), []),
+        (("NaCl", "He", "He2"), ["Na", "Cl"]),
+        (("LiCoO2", "LiNiO2", "Li2Co2O4"), ["Li", "O", "Co", "Ni"]),
+        (("LiCoO2", "LiNiO2", "Li2O", "O2"), []),
+        (tuple(["NaCl"] * 5 + ["CsCl", "KCl"]), ["Na", "Cl", "K", "Cs"]),
+    ],
+)
+def test_elements_whose_shift_the_compositions_leave_open(formulas, free):
+    structures = of(*formulas)
+    assert undetermined(structures) == sorted(free, key=lambda symbol: atomic_numbers[symbol])
+    elements, counts = composition_matrix(structures)
+    fractions = counts / counts.sum(axis=1)[:, None]
+    for symbol, column in zip(elements, np.eye(len(elements)), strict=True):  # fixed: in the span of the rows
+        inside = np.linalg.lstsq(fractions.T, column, rcond=None)[0] @ fractions
+        assert (symbol in free) == (np.abs(inside - column).max() > 1e-6)
 
 
 def test_large_cells_do_not_outweigh_small_ones():

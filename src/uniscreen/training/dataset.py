@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uniscreen.errors import InputError
 from uniscreen.structures.labels import read_labelled
 from uniscreen.training.data_checks import check_data, require_agreement
-from uniscreen.training.oddities import all_at_rest, large_forces, two_sets_of_energies
+from uniscreen.training.oddities import all_at_rest, free_reference_energies, large_forces, two_sets_of_energies
 from uniscreen.training.predictions import Predictions, predict
 from uniscreen.training.splits import Split, k_folds, other_splits, split, training_order, unlike_the_others
 
@@ -82,8 +82,11 @@ class TrainingData:
         train = {self.known.labels[place].geometry for place in split.train}
         return sum(self.known.labels[place].geometry in train for place in split.validation)
 
-    def notes(self, *, refit: bool) -> str:
-        """What to know about the frames' parts, if anything; with ``refit`` those that validate are trained on too."""
+    def notes(self, *, refit: bool, rereferenced: bool) -> str:
+        """What to know about the frames, if anything.
+
+        With ``refit`` those that validate are trained on too; with ``rereferenced`` the reference energies are fitted.
+        """
         found = [] if refit or not self.note else [self.note]
         if self.n_test_known:
             found.append(
@@ -93,6 +96,8 @@ class TrainingData:
         labels = self.known.labels
         odd = large_forces(labels), all_at_rest(labels), two_sets_of_energies(labels, self.known.pretrained)
         found += filter(None, odd)
+        if rereferenced and (free := free_reference_energies(labels)):
+            found.append(free)
         if self.n_validation_known:
             found.append(
                 f"{self.n_validation_known} of {len(self.splits[0].validation)} frames that validate are also among "

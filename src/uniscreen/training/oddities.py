@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uniscreen.training.reference_energies import left_per_atom
+from uniscreen.training.reference_energies import left_per_atom, undetermined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +55,18 @@ def all_at_rest(labels: Sequence[LabelledStructure]) -> str:
     return (
         f"No force is above {AT_REST:g} eV/Å: structures at rest do not teach what happens when atoms move. Add frames "
         "with displaced atoms, or from molecular dynamics."
+    )
+
+
+def free_reference_energies(labels: Sequence[LabelledStructure]) -> str:
+    """Say so if the compositions do not fix the reference energies of all elements; "" if they do."""
+    free = undetermined([one.atoms for one in labels])
+    if not free:
+        return ""
+    return (
+        f"The compositions of the frames fix only sums of the reference energies of {', '.join(free)}. Energies of "
+        "other compositions (a vacancy, another compound) compare with each other, but not with your DFT's: they may "
+        "be off by an unknown amount for each atom. If they matter, add a frame of such a composition."
     )
 
 

@@ -265,10 +265,11 @@ def _summary(
 
 def _note(prepared: Prepared, trained: Sequence[Trained], stages: Mapping[str, _Stages]) -> str:
     """What to know about the frames and the reference energies, if anything."""
-    notes = prepared.data.notes(refit=any(one.refit is not None for one in trained))
+    rereferenced = prepared.recipe.reference_energies == "refit"
+    notes = prepared.data.notes(refit=any(one.refit is not None for one in trained), rereferenced=rereferenced)
     errors = stages["validation"].errors()
     before, after = (errors[stage]["energy_mae_meV_per_atom"] for stage in ("pretrained", "rereferenced"))
-    if prepared.recipe.reference_energies == "refit" and after > before + WORSE:
+    if rereferenced and after > before + WORSE:
         notes += (
             f" Refitting the reference energies took the energy error of the frames that validate from {before:.1f} to "
             f"{after:.1f} meV/atom: reference_energies=keep leaves them as they were."

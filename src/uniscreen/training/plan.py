@@ -78,7 +78,7 @@ class Plan:
             seconds=trainer.length.epochs * seconds_per_epoch + later.steps * step,
             memory_GB=_peak_memory(potential.device),
             left_out=data.left_out,
-            note=data.notes(refit=one.refit),
+            note=data.notes(refit=one.refit, rereferenced=one.recipe.reference_energies == "refit"),
         )
 
 

@@ -25,6 +25,9 @@ RELATIVE_RANK = 1e-8
 """Combinations of elements whose singular value is below this share of the largest are not identifiable."""
 
 
+FREE = 1e-6
+"""Elements with a larger part in a combination that is not identifiable are not, either."""
+
 ASTRAY = 3.0
 """eV/atom: no model is as far off, and no frame that is worth training on."""
 
@@ -56,6 +59,19 @@ def residual_shifts(labels: Sequence[LabelledStructure], results: Sequence[Syste
     kept = np.flatnonzero(off <= max(ASTRAY, 10 * float(np.median(off))))
     of_kept = fit_shifts([atoms[k] for k in kept], residuals[kept])
     return of_kept if of_kept.keys() == shifts.keys() else shifts
+
+
+def undetermined(structures: Sequence[Atoms]) -> list[str]:
+    """Return the elements whose shift energies of these compositions do not fix, by atomic number.
+
+    Of one binary compound they fix only the sum, and both elements are in the list; the crystal of one element beside
+    it fixes both.
+    """
+    elements, counts = composition_matrix(structures)
+    fractions = counts / counts.sum(axis=1)[:, None]
+    _, values, directions = np.linalg.svd(np.linalg.qr(fractions, mode="r"))
+    free = directions[np.count_nonzero(values > RELATIVE_RANK * values[0]) :]
+    return [element for element, parts in zip(elements, free.T, strict=True) if np.abs(parts).max(initial=0) > FREE]
 
 
 def total_shift(structures: Sequence[Atoms], shifts: dict[str, float]) -> NDArray[np.float64]:
