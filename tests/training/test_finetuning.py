@@ -159,7 +159,11 @@ def test_frames_that_are_like_no_others_do_not_decide_whether_to_train(tmp_path,
     labelled([atoms for atoms in frames if atoms.info["group"] == odd], loaded(MODEL), scale=0.94)
     write(tmp_path / "frames.extxyz", frames)
     files = {"train": str(tmp_path / "frames.extxyz"), "check_units": False}
-    summary = finetune(recipe(files, optimiser={"refit": None}), tmp_path / "run", device="cpu")
+    chosen, told = recipe(files, optimiser={"refit": None}), []
+    expected = plan(chosen, device="cpu")
+    assert expected.seconds_of_trials == pytest.approx(2 * 8 * expected.seconds_per_epoch)
+    summary = finetune(chosen, tmp_path / "run", device="cpu", on_epoch=told.append)
+    assert {(one.row["epoch"], one.epochs) for one in told} >= {(8, 8), (16, 16), (24, 24), (32, 32)}
     assert summary["best_epoch"] == [0]
     assert summary["epochs_on_all_frames"] == [8]
     assert summary["stopped"][0].endswith(", but with other frames held out training gained, and more")

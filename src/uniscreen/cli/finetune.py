@@ -101,7 +101,8 @@ def _print_plan(plan: Plan) -> None:
         f"Reference energies, change in eV/atom: {shifts or 'none'}",
         f"Steps: at most {plan.epochs} epochs of {plan.steps_per_epoch}"
         + (f", then {plan.epochs_on_all_frames} epochs on all frames" if plan.epochs_on_all_frames else ""),
-        f"Time: at most {plan.seconds / 60:.1f} minutes a member ({plan.seconds_per_epoch:.1f} s an epoch)",
+        f"Time: at most {plan.seconds / 60:.1f} minutes a member ({plan.seconds_per_epoch:.1f} s an epoch)"
+        + (f", {more / 60:.1f} more if no epoch is better than epoch 0" if (more := plan.seconds_of_trials) else ""),
         f"Memory: {plan.memory_GB:.1f} GB a process",
     ]
     for line in lines + [plan.note] * bool(plan.note) + [f"Left out: {reason}" for reason in plan.left_out]:

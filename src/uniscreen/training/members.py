@@ -96,30 +96,43 @@ def train_member(assignment: Assignment, on_epoch: Callable[[Epoch], None]) -> T
     validation = [one.atoms for one in assignment.material.validation]
     held_out = potential.evaluate(validation, batch_size=BATCH_SIZE)
     refit = None
-    if assignment.refit and (state.best_epoch > 0 or _gains_on_average(state, assignment, potential, adaptation)):
+    before = [state]
+    if assignment.refit and state.best_epoch == 0:
+        before += _trials(assignment, potential, adaptation, on_epoch, after=state.epoch)
+    if assignment.refit and (state.best_epoch > 0 or _gains_on_average(before)):
         if state.best_epoch == 0:
             state.stopped += ", but with other frames held out training gained, and more"
         adaptation.begin_again()
-        refit = _train(assignment.on_all_frames(), potential, adaptation, on_epoch, after=state.epoch)
+        n_before = sum(one.epoch for one in before)
+        refit = _train(assignment.on_all_frames(), potential, adaptation, on_epoch, after=n_before)
     adaptation.finish()
     potential.save(assignment.folder)
     return Trained(assignment.number, state, refit, held_out, adaptation.count)
 
 
-def _gains_on_average(
-    first: State, assignment: Assignment, potential: TrainablePotential, adaptation: Adaptation
-) -> bool:
-    """Whether training lowers the loss of validation, by the geometric mean over ``first`` and other frames held out.
-
-    Few frames may be like none of the others: how far off these are then says little of what training is worth.
-    Afterwards the weights are those from before training.
-    """
-    changes = [_change(first)]
+def _trials(
+    assignment: Assignment,
+    potential: TrainablePotential,
+    adaptation: Adaptation,
+    on_epoch: Callable[[Epoch], None],
+    *,
+    after: int,
+) -> list[State]:
+    """Train with other frames held out. Afterwards the weights are those from before training."""
+    states: list[State] = []
     for trial in assignment.trials():
         adaptation.begin_again()
-        changes.append(_change(_train(trial, potential, adaptation, lambda _: None)))
+        states.append(_train(trial, potential, adaptation, on_epoch, after=after + sum(one.epoch for one in states)))
     adaptation.begin_again()
-    return sum(changes) < 0
+    return states
+
+
+def _gains_on_average(states: Sequence[State]) -> bool:
+    """Whether training lowers the loss of validation, by the geometric mean over frames that were held out in turn.
+
+    Few frames may be like none of the others: how far off these are then says little of what training is worth.
+    """
+    return sum(_change(one) for one in states) < 0
 
 
 def _change(state: State) -> float:

@@ -28,7 +28,8 @@ class Plan:
     """How much would be trained, on what, for how long at most; times and memory are those of this machine.
 
     ``epochs_on_all_frames`` follow where those that validate are trained on too in the end, else 0. ``seconds`` are
-    those of one member, if nothing ends it before all epochs are done.
+    those of one member, if nothing ends it before all epochs are done; ``seconds_of_trials`` come to them if no epoch is
+    better than epoch 0 and other frames are held out in turn, else 0.
     ``memory_GB`` is the peak of this process after one step, or of the CUDA device; every process of the training takes
     as much.
     """
@@ -46,6 +47,7 @@ class Plan:
     seconds_per_epoch: float
     epochs_on_all_frames: int
     seconds: float
+    seconds_of_trials: float
     memory_GB: float  # noqa: N815
     left_out: Sequence[str]
     note: str
@@ -76,6 +78,7 @@ class Plan:
             seconds_per_epoch=seconds_per_epoch,
             epochs_on_all_frames=later.epochs,
             seconds=trainer.length.epochs * seconds_per_epoch + later.steps * step,
+            seconds_of_trials=len(one.others) * trainer.length.epochs * seconds_per_epoch if one.refit else 0.0,
             memory_GB=_peak_memory(potential.device),
             left_out=data.left_out,
             note=data.notes(refit=one.refit, rereferenced=one.recipe.reference_energies == "refit"),
