@@ -28,10 +28,9 @@ class Plan:
     """How much would be trained, on what, for how long at most; times and memory are those of this machine.
 
     ``epochs_on_all_frames`` follow where those that validate are trained on too in the end, else 0. ``seconds`` are
-    those of one member, if nothing ends it before all epochs are done; ``seconds_of_trials`` come to them if no epoch is
-    better than epoch 0 and other frames are held out in turn, else 0.
-    ``memory_GB`` is the peak of this process after one step, or of the CUDA device; every process of the training takes
-    as much.
+    those of one member, if nothing ends it before all epochs are done; ``seconds_of_trials`` come to them if no epoch
+    is better than epoch 0 and other frames are held out in turn, else 0. ``memory_GB`` is the peak of this process
+    after one step, or of the CUDA device; every process of the training takes as much.
     """
 
     members: int
