@@ -166,6 +166,26 @@ def test_there_is_as_much_vacuum_as_asked_for():
     assert slab.cell[2, 2] - np.ptp(slab.positions[:, 2]) == pytest.approx(11.0)
 
 
+@pytest.mark.parametrize("noise", [1e-14, 1e-7, 1e-5])
+@pytest.mark.parametrize(
+    ("crystal", "miller", "height", "n_planes"),
+    [
+        (bulk("Mo", "bcc", a=3.17, cubic=True), (1, 1, 0), 3.17 / np.sqrt(2), 3),
+        (bulk("NaCl", "rocksalt", a=5.6, cubic=True), (1, 0, 0), 5.6 / 2, 6),
+    ],
+    ids=["bcc(110)", "rocksalt(100)"],
+)
+def test_what_relaxing_leaves_of_noise_tears_no_layer(crystal, miller, height, n_planes, noise):
+    """By default ASE puts atoms that are 1e-10 of a vector below a plane on the other side of the slab."""
+    for seed in range(8):
+        relaxed = crystal.copy()
+        relaxed.rattle(noise, seed=seed)
+        relaxed.set_cell(relaxed.cell.array + np.random.default_rng(seed).normal(0, noise, (3, 3)), scale_atoms=True)
+        heights = np.sort(defects.cut(relaxed, Surface(miller=miller, layers=3)).positions[:, 2]).reshape(n_planes, -1)
+        assert np.ptp(heights, axis=1) == pytest.approx(0.0, abs=1e-3)
+        assert np.diff(heights.mean(axis=1)) == pytest.approx(height, abs=1e-3)
+
+
 def test_defects_of_the_rigid_crystal_are_sums_over_broken_bonds(lattice):
     """Without relaxation a vacancy costs an atom's energy, a surface half the bonds through its plane."""
     found = measured(

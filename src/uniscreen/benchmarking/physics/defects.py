@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 KICK = 0.02
 """Å, standard deviation of each coordinate before relaxing: a saddle point of high symmetry must be left."""
 
+SAME_PLANE = 1e-3
+"""In lattice vectors: atoms as near to a lattice plane are on it, although relaxing left them on either side."""
+
 EV_PER_SQUARE_ANGSTROM_TO_J_PER_SQUARE_METRE = 1e20 / units.J
 """1 eV/Å² in J/m²."""
 
@@ -58,7 +61,9 @@ def cut(atoms: Atoms, asked: Surface) -> Atoms:
     """A periodic slab between vacuum, its plane along the first two vectors."""
     from ase.build import surface
 
-    return surface(atoms, asked.miller, asked.layers, vacuum=asked.vacuum_A / 2, periodic=True)
+    slab = surface(atoms, asked.miller, asked.layers, vacuum=asked.vacuum_A / 2, tol=SAME_PLANE)
+    slab.pbc = True  # asked of ``surface``, it puts atoms just below the slab's first plane on its other side
+    return slab
 
 
 def surface_energy(excess: float, slab: Atoms) -> float:
