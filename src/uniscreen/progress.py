@@ -129,6 +129,27 @@ def training_bars(*, show: bool) -> Iterator[tuple[Callable[[Epoch], None], Call
         yield update, check
 
 
+@contextmanager
+def last_line(before: str) -> Iterator[Callable[[str], None]]:
+    """The last line of a log after some words, from the first line on.
+
+    Gives what is to be told of its lines.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    status = Console(stderr=True).status("")
+
+    def update(line: str) -> None:
+        status.update(Text(before + line.strip(), no_wrap=True, overflow="ellipsis"))
+        status.start()
+
+    try:
+        yield update
+    finally:
+        status.stop()
+
+
 def _most_first(item: tuple[str, int]) -> tuple[bool, int, str]:
     """``ok`` first, then by count."""
     return item[0] != "ok", -item[1], item[0]

@@ -13,7 +13,7 @@ from uniscreen.errors import BackendUnavailableError, InputError, UnknownModelEr
 from uniscreen.messages import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from uniscreen.potentials import ModelCard
@@ -142,6 +142,7 @@ def train_baseline(
     device: Literal["cpu", "cuda"] = "cpu",
     threads: int = 1,
     seconds: float = 86400.0,
+    on_line: Callable[[str], None] = lambda _: None,
 ) -> ModelCard:
     """Train a dedicated model; ``load_potential(out)`` loads it.
 
@@ -155,6 +156,7 @@ def train_baseline(
         device: where it is trained.
         threads: with how many.
         seconds: after which it is given up; those that train step by step stop before, with the best they have.
+        on_line: is told of every line that the package prints, in a thread of its own.
 
     Raises:
         UnknownModelError: no such kind of model.
@@ -184,7 +186,8 @@ def train_baseline(
         seconds=seconds,
         packages=environment.packages(),
     )
-    return train_isolated(request, structures, validation if baseline.early_stopping else (), out)
+    held_out = validation if baseline.early_stopping else ()
+    return train_isolated(request, structures, held_out, out, on_line=on_line)
 
 
 def _of_type(name: str, value: Any, default: Hyperparameter) -> Hyperparameter:

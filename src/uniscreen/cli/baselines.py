@@ -123,20 +123,23 @@ def train(
     others is given up.
     """
     from uniscreen.benchmarking.baselines import train_baseline
+    from uniscreen.progress import last_line
     from uniscreen.structures.labels import read_labelled
 
     structures = read_labelled(train_file).structures
     validation = read_labelled(validation_file).structures if validation_file else ()
     given = _pairs(hyperparameters)
-    card = train_baseline(
-        name,
-        structures,
-        out,
-        validation=validation,
-        hyperparameters=given,
-        seconds=3600 * hours,
-        **options,
-    )
+    with last_line(f"training {name}: ") as on_line:
+        card = train_baseline(
+            name,
+            structures,
+            out,
+            validation=validation,
+            hyperparameters=given,
+            seconds=3600 * hours,
+            on_line=on_line,
+            **options,
+        )
     click.echo(f"{out}: {card.architecture} for {' '.join(card.species)}, cutoff {card.cutoff:g} Å, trained on")
     click.echo(f"  {len(structures)} structures; use it as --model {out}")
 

@@ -55,7 +55,9 @@ def load(folder: Path) -> IsolatedPotential:
 
 def test_the_folder_is_the_potential_that_was_fitted(argon: list[LabelledStructure], tmp_path: Path) -> None:
     out = tmp_path / "argon"
-    train_isolated(request(seed=7), argon, argon[:2], out, program=PROGRAM)
+    told: list[str] = []
+    train_isolated(request(seed=7), argon, argon[:2], out, on_line=told.append, program=PROGRAM)
+    assert told == (out / "training.log").read_text().splitlines()
     potential = load(out)
     assert potential.card.elements == {"Ar"}
     assert potential.card.species == ("Ar",)

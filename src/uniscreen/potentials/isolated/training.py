@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from uniscreen.potentials.isolated.program import Program, start_worker
 from uniscreen.potentials.isolated.trained import write_description
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ase import Atoms
 
@@ -33,6 +35,9 @@ FOR_STEPS = 0.9
 
 TAIL_LINES = 15
 """Lines of the log that an error shows."""
+
+POLL = 0.5
+"""Seconds between two looks at the log while it grows."""
 
 VACUUM = 20.0
 """Å on each side of a structure, in directions in which it is not periodic."""
@@ -70,9 +75,12 @@ def train_isolated(
     validation: Sequence[LabelledStructure],
     out: Path,
     *,
+    on_line: Callable[[str], None] = lambda _: None,
     program: Program | None = None,
 ) -> ModelCard:
     """Train, and write the folder ``out`` all at once: a training that fails or is stopped leaves none.
+
+    ``on_line`` is told of every line that the package prints, in a thread of its own.
 
     Raises:
         InputError: the folder holds something already, there is nothing to train on, or validation structures hold
@@ -91,7 +99,8 @@ def train_isolated(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-", ignore_cleanup_errors=True) as temporary:
         folder, log = Path(temporary) / "model", Path(temporary) / LOG
         folder.mkdir()
-        answer = _run(request, arrays, folder, log, program or Program.of(request.architecture))
+        with _followed(log, on_line):
+            answer = _run(request, arrays, folder, log, program or Program.of(request.architecture))
         rename_durably(log, folder / LOG)
         card = _card(request, structures, answer, folder, out)
         record = {
@@ -186,9 +195,36 @@ def _run(
     return answer
 
 
+@contextmanager
+def _followed(log: Path, on_line: Callable[[str], None]) -> Iterator[None]:
+    """Tell of the lines of a file, which may be there only later, as they come."""
+    ended = Event()
+
+    def follow() -> None:
+        n_told, last = 0, False
+        while not last:
+            last = ended.wait(POLL)
+            lines = _read(log).split("\n")[:-1]
+            for line in lines[n_told:]:
+                on_line(line)
+            n_told = len(lines)
+
+    thread = Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _read(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+
+
 def _tail(log: Path) -> str:
     """The end of the log, as the end of a message."""
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
+    lines = _read(log).strip().splitlines()
     return "\n".join([". The end of its log:", *lines[-TAIL_LINES:]]) if lines else ""
 
 

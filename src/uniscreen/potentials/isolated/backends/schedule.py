@@ -48,7 +48,7 @@ class Schedule:
     def report(self, loss: float) -> None:
         """A line for the log."""
         rate = f"rate {self.rate:.2g}"
-        print(f"step {self.n_steps} validation {loss:.6g} {rate} {self.elapsed:.0f} s")  # noqa: T201
+        print(f"step {self.n_steps} of {self.max_steps}: validation {loss:.6g}, {rate}, {self.elapsed:.0f} s")  # noqa: T201
 
 
 def batches(n: int, size: int, seed: int) -> Iterator[np.ndarray]:
